@@ -1,0 +1,102 @@
+"""Where a contender's CPU time goes: its stack is sampled every millisecond of CPU time while it makes calls.
+
+    python benchmarks/attribution.py "spanwire sampled"
+    python benchmarks/attribution.py "spanwire sampled" --package opentelemetry --colour async
+
+A sample belongs to the innermost function of the package, and to the package that this function had called. Unlike a
+tracing profiler this leaves the proportions as they are; how often it really samples is the kernel's choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import process_time
+from types import FrameType
+
+import overhead  # noqa: F401 - prepares the environment, so it comes first
+from contenders import EVERYWHERE, Stage
+from rounds import MOCK_URL, WARM_UP
+from slices import Slices
+
+
+class Samples:
+    """What was seen: by innermost function of the package and whom it had called, and by the running package."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.functions: Counter[str] = Counter()
+        self.running: Counter[str] = Counter()
+
+    def take(self, _: int, frame: FrameType | None) -> None:
+        """One sample."""
+        if frame is not None:
+            self.running[package_of(frame)] += 1
+            self.functions[self.place(frame)] += 1
+
+    def place(self, frame: FrameType | None) -> str:
+        """The innermost function of the package, with the package that it had called."""
+        called = ""
+        while frame is not None:
+            if package_of(frame) == self.package:
+                return told(frame) + called
+            called = f" > {package_of(frame)}"
+            frame = frame.f_back
+        return "(elsewhere)"
+
+    @contextmanager
+    def every(self, seconds: float) -> Iterator[None]:
+        """Sample while the block runs, by the CPU time of the process."""
+        previous = signal.signal(signal.SIGPROF, self.take)
+        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, previous)
+
+    def show(self, micros_per_call: float, lines: int) -> None:
+        """Both lists, in microseconds per call."""
+        total = sum(self.running.values())
+        for title, counted in (("by function", self.functions), ("by package", self.running)):
+            print(f"\n{title}, us per call of {micros_per_call:.1f} ({total} samples)")
+            for name, count in counted.most_common(lines):
+                print(f"{count / total * micros_per_call:8.1f}  {name}")
+
+
+def package_of(frame: FrameType) -> str:
+    """The top-level package of a frame."""
+    return str(frame.f_globals.get("__name__", "?")).partition(".")[0]
+
+
+def told(frame: FrameType) -> str:
+    """A frame as module and function."""
+    return f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
+
+
+def main() -> None:
+    """Warm up, sample, show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=[one.name for one in EVERYWHERE])
+    parser.add_argument("--package", default="spanwire", help="whose functions to list (default %(default)s)")
+    parser.add_argument("--colour", choices=["sync", "async"], default="sync")
+    parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--lines", type=int, default=40)
+    options = parser.parse_args()
+    (contender,) = [one for one in EVERYWHERE if one.name == options.name]
+    slices, samples = Slices(Stage(options.colour == "async", mock=True), MOCK_URL), Samples(options.package)
+    player = slices.open(contender)
+    slices.measure(player, WARM_UP)
+    start = process_time()
+    with samples.every(0.001):
+        slices.measure(player, options.calls)
+    samples.show((process_time() - start) / options.calls * 1e6, options.lines)
+    slices.end(player)
+    slices.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The state of one logical call: what the caller asked for once, however many requests it takes.
+
+It is opened by `Client.send` (or by a bare transport), travels in `request.extensions` through redirects, auth flows,
+retries and hedges, and ends when the body is read or closed. Times are seconds of the client's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+
+from .decisions import Decision
+from .redact import redacted
+
+if TYPE_CHECKING:
+    from .override import Override
+
+CALL = "spanwire.call"
+"""The key of the `Call` in `request.extensions`."""
+ATTEMPT = "spanwire.attempt"
+"""The key of the `Attempt` under way in `request.extensions`: the wire writes its evidence there."""
+KIND = "spanwire.attempt.kind"
+"""The key of the kind that the next attempt of a request has."""
+LINKS = "spanwire.attempt.links"
+"""The key of the `Link`s that the next attempt of a request starts with."""
+OVERRIDE = "spanwire.override"
+"""The key of what `spanwire.override(...)` asks for."""
+
+AttemptKind = Literal["primary", "retry", "hedge", "redirect", "auth", "probe", "revalidation"]
+Outcome = Literal["success", "failure", "rejected", "cached", "fallback", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "rejected", "cached", "fallback", "cancelled")
+PHASES = ("pool", "connect", "attempt", "backoff", "rate_limit", "concurrency", "token", "cache", "coalesce", "body", "other")
+
+MAX_DECISIONS = 128
+"""Decisions kept of one call; later ones are told and counted but not kept."""
+MAX_LINKS = 8
+
+
+class Link:
+    """A link from effect to cause: `context` is the telemetry's own reference to a span, opaque to policies."""
+
+    __slots__ = ("context", "relation")
+
+    def __init__(self, context: Any, relation: str) -> None:
+        self.context = context
+        self.relation = relation
+
+
+class Attempt:
+    """One request on the wire. `pool_wait`, `connect` (seconds), `peer` and `abort` are written by the wire."""
+
+    __slots__ = ("abort", "connect", "context", "ended", "endpoint", "error", "kind", "number", "peer", "pool_wait", "protocol", "started", "status")
+
+    def __init__(self, number: int, kind: str, started: float) -> None:
+        self.number = number
+        self.kind = kind
+        self.started = started
+        self.ended = 0.0
+        self.status: int | None = None
+        self.error: str | None = None
+        self.endpoint: str | None = None
+        self.pool_wait = 0.0
+        self.connect: float | None = None
+        self.peer: tuple[str, int] | None = None
+        self.protocol: bytes | None = None
+        self.abort: Callable[[], None] | None = None
+        self.context: Any = None
+        """The telemetry's reference to its span, for links."""
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.number} {self.kind} {self.status or self.error or 'under way'}>"
+
+
+class Call:
+    """One logical call: its deadline, attempts, decisions with their times, and the time line of its phases."""
+
+    __slots__ = (
+        "_at_work", "_phase", "_since", "attempts", "baseline", "body", "client", "clock", "deadline", "decisions", "ended", "error",
+        "idempotent", "last_request", "links", "method", "notable", "outcome", "override", "phases", "policy_hash", "route", "scope",
+        "span", "started", "streamed", "total", "trace_id", "url",
+    )  # fmt: skip
+
+    def __init__(self, request: httpx.Request, clock: Callable[[], float], client: str, policy_hash: str, total: float | None) -> None:
+        now = clock()
+        self.clock = clock
+        self.client = client
+        self.policy_hash = policy_hash
+        self.method = request.method
+        self.url = request.url
+        self.started = self._since = now
+        self.ended: float | None = None
+        self.total = total
+        self.deadline = None if total is None else now + total
+        self.route: str | None = None
+        self.idempotent: bool | None = None
+        self.attempts: list[Attempt] = []
+        self.decisions: list[tuple[float, Decision]] = []
+        self.links: list[Link] = []
+        self.phases: dict[str, float] = {}
+        self._phase = "other"
+        self._at_work = 0
+        self.outcome: Outcome | None = None
+        self.error: str | None = None
+        self.notable = False
+        self.baseline = False
+        self.override: Override | None = None
+        self.span: Any = None
+        """The telemetry's span of the call, opaque to policies."""
+        self.scope: Any = None
+        """The telemetry's context below that span."""
+        self.trace_id = 0
+        self.body: object = None
+        """The body of the response that arrived last."""
+        self.streamed = False
+        """Whether the end of that body is the end of the call."""
+        self.last_request = 0
+        """The identity of the request object that was sent last, to tell a redirect from an answer to a challenge."""
+
+    @staticmethod
+    def of(request: httpx.Request) -> Call:
+        """The call that a request belongs to."""
+        call: Call = request.extensions[CALL]
+        return call
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def remaining(self, now: float) -> float:
+        """Seconds until the deadline, never below zero; infinite without one."""
+        return float("inf") if self.deadline is None else max(0.0, self.deadline - now)
+
+    def mark(self, phase: str, now: float) -> None:
+        """The time line enters a phase: what has passed since the last mark belongs to the one before."""
+        self.phases[self._phase] = self.phases.get(self._phase, 0.0) + now - self._since
+        self._since, self._phase = now, phase
+
+    def begin(self, kind: str, now: float) -> Attempt:
+        """An attempt starts. Attempts that overlap (hedging) count once on the time line."""
+        attempt = Attempt(len(self.attempts) + 1, kind, now)
+        self.attempts.append(attempt)
+        self._at_work += 1
+        if self._phase != "attempt":
+            self.mark("attempt", now)
+        return attempt
+
+    def finish(self, attempt: Attempt, now: float) -> None:
+        """An attempt ends at its response headers or its error; pool wait and connecting are cut out of its time."""
+        attempt.ended = now
+        self._at_work -= 1
+        if not self._at_work:
+            self.mark("other", now)
+        if attempt.pool_wait:
+            self._move("pool", attempt.pool_wait)
+        if attempt.connect:
+            self._move("connect", attempt.connect)
+
+    def _move(self, phase: str, seconds: float) -> None:
+        """Move time from the attempts to a part of them, never more than there is."""
+        seconds = min(seconds, self.phases.get("attempt", 0.0))
+        if seconds > 0:
+            self.phases["attempt"] -= seconds
+            self.phases[phase] = self.phases.get(phase, 0.0) + seconds
+
+    @property
+    def duration(self) -> float:
+        """Seconds from its start to its end, or to now."""
+        return (self.clock() if self.ended is None else self.ended) - self.started
+
+    # -- what is known of it -----------------------------------------------------------------------------------------
+
+    def keep(self, decision: Decision, now: float) -> bool:
+        """Keep a decision for the report; False if there are too many."""
+        if decision.NOTABLE:
+            self.notable = True
+        if len(self.decisions) >= MAX_DECISIONS:
+            return False
+        self.decisions.append((now - self.started, decision))
+        return True
+
+    def link(self, context: Any, relation: str) -> bool:
+        """Link the call's span to a cause; False if there is none or there are too many."""
+        if context is None or len(self.links) >= MAX_LINKS:
+            return False
+        self.links.append(Link(context, relation))
+        return True
+
+    def judge(self, status: int) -> None:
+        """Settle the outcome by the final response's status, unless a policy has settled it."""
+        if self.outcome is None:
+            failed = status >= 500 or status in FAILED_STATUS
+            self.outcome = "failure" if failed else "success"
+            self.error = str(status) if failed else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: getattr(self, name) for name in Call.__slots__ if name not in _OF_THIS_PROCESS}
+        return kept | {"url": redacted(self.url), "ended": self.started + self.duration}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name in _OF_THIS_PROCESS:
+            setattr(self, name, None)
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"<Call {self.method} {self.outcome or 'under way'} {len(self.attempts)} attempts>"
+
+
+_OF_THIS_PROCESS = frozenset({"clock", "span", "scope", "body", "last_request", "override"})
+FAILED_STATUS = frozenset({408, 425, 429})
+"""Final answers below 500 with which a call has failed: the origin did not do what was asked for, and says to come again."""

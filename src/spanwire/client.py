@@ -1,0 +1,309 @@
+"""The clients: true subclasses of httpx's, with the pipeline around every transport that they use."""
+
+from __future__ import annotations
+
+import random as _random
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import httpx
+
+from .arguments import HTTPXArguments, completed, name_of, user_agent
+from .call import CALL, Call
+from .engine import AUTH, Engine
+from .figures import figures
+from .interceptors import Interceptors
+from .loading import Watch
+from .policies import Handles, Policy
+from .redact import redacted_text
+from .signals import Listener
+from .telemetry import Providers
+from .transport import AsyncTransport, Transport
+from .wire import async_wire, sync_wire
+
+_PLAIN_AUTH = (httpx.BasicAuth, httpx.DigestAuth, httpx.NetRCAuth)
+"""Authentication that sends no request but the caller's own."""
+
+
+class _Client(Handles):
+    """What the two clients share; their colours differ in how they send and close."""
+
+    _engine: Engine
+    _given: HTTPXArguments
+
+    def _set_up(self, policy: Policy | Watch | None, name: str | None, arguments: HTTPXArguments, raise_for_status: bool, **engine: Any) -> dict[str, Any]:
+        """Make the engine; the arguments for httpx's constructor come back."""
+        providers = Providers(*(engine.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
+        self._engine = Engine(policy, name=name or name_of(arguments), providers=providers, **engine)
+        self._given = arguments
+        self._raise_for_status = raise_for_status
+        weakref.finalize(self, self._engine.close).atexit = False
+        ready = completed(arguments, self._engine.policy)
+        ready["mounts"] = {pattern: wire and self._wrapped(wire) for pattern, wire in (ready.get("mounts") or {}).items()}
+        return ready
+
+    def _wrapped(self, wire: Any) -> Any:
+        raise NotImplementedError
+
+    def _pipeline_layers(self) -> Mapping[Any, Any]:
+        return self._engine.pipeline.layers
+
+    @property
+    def name(self) -> str:
+        """The client's name in telemetry."""
+        return self._engine.name
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._engine.policy
+
+    @property
+    def interceptors(self) -> Interceptors:
+        """The interceptors and middleware; `add` and `remove` work at run time."""
+        return self._engine.interceptors
+
+    def reload(self, policy: Policy) -> None:
+        """Put another policy in force under load: calls under way end under the old one, and breakers and budgets whose settings did not change keep their state.
+
+        Raises:
+            ConfigurationError: if it is no policy, or its `connection` differs; the old policy stays in force.
+        """
+        self._engine.reload(policy)
+        if "timeout" not in self._given and policy.timeout is not None:
+            self.timeout = httpx.Timeout(**policy.timeout.phases())
+
+    def metrics(self) -> dict[str, Any]:
+        """The client's figures from its ledger: requests, retries, breakers, times. Needs no SDK, and stays readable after closing."""
+        return figures(self._engine.account)
+
+    def _begin(self, request: httpx.Request) -> Call | None:
+        """The call that begins with this request; None if it is part of one under way."""
+        known: Call | None = request.extensions.get(CALL)
+        return self._engine.open(request) if known is None or known.ended is not None else None
+
+    def _in_call(self, auth: Any, call: Call) -> Any:
+        """The authentication, with the requests that it makes itself marked as part of the call."""
+        chosen = self.auth if isinstance(auth, type(httpx.USE_CLIENT_DEFAULT)) else auth  # type: ignore[attr-defined]
+        return _CallAuth(chosen, call) if isinstance(chosen, httpx.Auth) and not isinstance(chosen, _PLAIN_AUTH) else auth
+
+    def _done(self, call: Call, response: httpx.Response, stream: bool) -> httpx.Response:
+        """A response is there: the call ends now, or with the body that the caller reads."""
+        if stream:
+            self._engine.streaming(call, response)
+        else:
+            self._engine.succeeded(call, response)
+        return response
+
+    def _raises(self, request: httpx.Request) -> bool:
+        override = request.extensions.get("spanwire.override")
+        asked = override.raise_for_status if override is not None else None
+        return self._raise_for_status if asked is None else bool(asked)
+
+    def _warn_unclosed(self) -> None:
+        engine = getattr(self, "_engine", None)
+        if engine is not None and engine.used and not self.is_closed:
+            warnings.warn(f"{self!r} was dropped and not closed: use it in a `with` block or close it", ResourceWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<spanwire.{type(self).__name__} {self.name!r} policy {self._engine.hash}>"
+
+    is_closed: bool
+    auth: Any
+    timeout: Any
+
+
+def _status_error(response: httpx.Response) -> None:
+    """`response.raise_for_status()`, with a message that shows nothing secret of the URL."""
+    try:
+        response.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise httpx.HTTPStatusError(redacted_text(str(error)), request=error.request, response=error.response) from None
+
+
+class _CallAuth(httpx.Auth):
+    """Marks the requests of an authentication flow as part of the call that needs it."""
+
+    def __init__(self, auth: httpx.Auth, call: Call) -> None:
+        self._auth, self._call = auth, call
+
+    def _marked(self, request: httpx.Request) -> httpx.Request:
+        if request.extensions.get(CALL) is not self._call:
+            request.extensions[CALL] = self._call
+            request.extensions[AUTH] = True
+        return request
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        flow = self._auth.sync_auth_flow(request)
+        try:
+            wanted = next(flow)
+            while True:
+                wanted = flow.send((yield self._marked(wanted)))
+        except StopIteration:
+            return
+        finally:
+            flow.close()
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        flow = self._auth.async_auth_flow(request)
+        try:
+            wanted = await anext(flow)
+            while True:
+                wanted = await flow.asend((yield self._marked(wanted)))
+        except StopAsyncIteration:
+            return
+        finally:
+            await flow.aclose()
+
+
+class Client(_Client, httpx.Client):
+    """An `httpx.Client` whose every call is resilient and tells what it decides.
+
+    Args:
+        name: the client's name in telemetry; by default the host of `base_url`, else `default`.
+        policy: a `Policy` (default `Policy()`, safe to ship), or `Policy.watch(path)` for one that follows a file.
+        interceptors: interceptors and middleware, the first outermost; more by `client.interceptors.add(...)`.
+        listeners: `Listener`s that hear of calls and decisions.
+        raise_for_status: whether an answer of 400 or more raises `httpx.HTTPStatusError`; default False, as in httpx.
+        tracer_provider, meter_provider, logger_provider: OpenTelemetry providers; by default the global ones.
+        attempt_spans: "own" (default): one CLIENT span per attempt by spanwire. "instrumentation": by
+            opentelemetry-instrumentation-httpx, for services that rely on its hooks.
+        clock: seconds that only grow, default `time.monotonic`; for tests.
+        random: the `random.Random` behind jitter and sampling; for tests.
+        arguments: all of httpx's own, which win over the policy's `connection` and `timeout`.
+
+    Raises:
+        ConfigurationError: if the policy is impossible; nothing is half-applied.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        policy: Policy | Watch | None = None,
+        interceptors: Iterable[Any] = (),
+        listeners: Iterable[Listener] = (),
+        raise_for_status: bool = False,
+        tracer_provider: Any = None,
+        meter_provider: Any = None,
+        logger_provider: Any = None,
+        attempt_spans: str = "own",
+        clock: Callable[[], float] | None = None,
+        random: _random.Random | None = None,
+        **arguments: Unpack[HTTPXArguments],
+    ) -> None:
+        ready = self._set_up(
+            policy, name, arguments, raise_for_status, interceptors=interceptors, listeners=listeners, tracer_provider=tracer_provider,
+            meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
+        )  # fmt: skip
+        super().__init__(**ready)
+        user_agent(arguments, self.headers)
+
+    def _wrapped(self, wire: httpx.BaseTransport) -> Transport:
+        return wire if isinstance(wire, Transport) else Transport.of(self._engine, wire)
+
+    def _init_transport(self, *, transport: httpx.BaseTransport | None = None, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
+        return self._wrapped(transport or sync_wire(self._engine.policy.connection.wire, **arguments))
+
+    def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
+        return self._wrapped(sync_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
+
+    def send(self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT) -> httpx.Response:
+        """Send a request: one logical call, through redirects and authentication."""
+        call = self._begin(request)
+        if call is None:
+            return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        try:
+            with self._engine.telemetry.within(call):
+                response = super().send(request, stream=stream, auth=self._in_call(auth, call), follow_redirects=follow_redirects)
+        except BaseException as error:
+            self._engine.failed(call, error)
+            raise
+        self._done(call, response, stream)
+        if self._raises(request):
+            _status_error(response)
+        return response
+
+    def close(self) -> None:
+        super().close()
+        self._engine.close()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+    ) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        self._engine.close()
+
+    def __del__(self) -> None:
+        self._warn_unclosed()
+
+
+class AsyncClient(_Client, httpx.AsyncClient):
+    """An `httpx.AsyncClient` whose every call is resilient and tells what it decides; on asyncio and trio.
+
+    Arguments and errors as for `Client`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        policy: Policy | Watch | None = None,
+        interceptors: Iterable[Any] = (),
+        listeners: Iterable[Listener] = (),
+        raise_for_status: bool = False,
+        tracer_provider: Any = None,
+        meter_provider: Any = None,
+        logger_provider: Any = None,
+        attempt_spans: str = "own",
+        clock: Callable[[], float] | None = None,
+        random: _random.Random | None = None,
+        **arguments: Unpack[HTTPXArguments],
+    ) -> None:
+        ready = self._set_up(
+            policy, name, arguments, raise_for_status, interceptors=interceptors, listeners=listeners, tracer_provider=tracer_provider,
+            meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
+        )  # fmt: skip
+        super().__init__(**ready)
+        user_agent(arguments, self.headers)
+
+    def _wrapped(self, wire: httpx.AsyncBaseTransport) -> AsyncTransport:
+        return wire if isinstance(wire, AsyncTransport) else AsyncTransport.of(self._engine, wire)
+
+    def _init_transport(self, *, transport: httpx.AsyncBaseTransport | None = None, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
+        return self._wrapped(transport or async_wire(self._engine.policy.connection.wire, **arguments))
+
+    def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
+        return self._wrapped(async_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT) -> httpx.Response:
+        """Send a request: one logical call, through redirects and authentication."""
+        call = self._begin(request)
+        if call is None:
+            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        try:
+            with self._engine.telemetry.within(call):
+                response = await super().send(request, stream=stream, auth=self._in_call(auth, call), follow_redirects=follow_redirects)
+        except BaseException as error:
+            self._engine.failed(call, error)
+            raise
+        self._done(call, response, stream)
+        if self._raises(request):
+            _status_error(response)
+        return response
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._engine.close()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+    ) -> None:
+        await super().__aexit__(exc_type, exc_value, traceback)
+        self._engine.close()
+
+    def __del__(self) -> None:
+        self._warn_unclosed()

@@ -1,0 +1,76 @@
+"""What every part of a policy is: a frozen pydantic model whose errors name the field, the value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+import pydantic
+
+from .errors import ConfigurationError
+
+Mode = typing.Literal["enforce", "observe", "disabled"]
+"""What a refusing policy does with its refusals: carry them out, only tell them, or nothing at all."""
+
+
+class Part(pydantic.BaseModel):
+    """One part of a `Policy`: frozen, strict about names; `ConfigurationError` on anything impossible."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except pydantic.ValidationError as error:
+            raise ConfigurationError(explain(error, type(self))) from None
+
+
+def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel], source: str = "") -> str:
+    """The message of a `ConfigurationError`: a line for each thing wrong, each with its field, value and remedy."""
+    lines = [_line(item, model) for item in error.errors(include_url=False)]
+    head = f"{model.__name__}{f' from {source}' if source else ''}"
+    return f"{head}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{head}: {len(lines)} mistakes", *lines])
+
+
+def _line(item: Any, model: type[pydantic.BaseModel]) -> str:
+    path = [str(step) for step in item["loc"]]
+    where = ".".join(path) or model.__name__
+    if item["type"] == "extra_forbidden":
+        return f"`{where}` is not a setting{_nearest(path, model)}"
+    if item["type"] == "missing":
+        return f"`{where}` is missing: give it"
+    if item["type"] in ("value_error", "assertion_error"):
+        return f"`{where}`: {item['msg'].removeprefix('Value error, ').removeprefix('Assertion failed, ')}"
+    message = item["msg"][:1].lower() + item["msg"][1:]
+    return f"`{where}` = {_shown(item['input'])} is impossible: {message.replace('input should', 'it should')}"
+
+
+def _shown(value: object) -> str:
+    """A value for a message; a mapping is shown by its keys only, since a nested value may be a secret."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(map(str, value))}}}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest(path: list[str], model: type[pydantic.BaseModel]) -> str:
+    fields = sorted(_fields_at(path[:-1], model))
+    near = difflib.get_close_matches(path[-1], fields, n=1)
+    return f": did you mean `{near[0]}`?" if near else f": it should be one of {', '.join(fields)}" if fields else ""
+
+
+def _fields_at(path: Iterable[str], model: type[pydantic.BaseModel]) -> set[str]:
+    """The fields of the model that a path of field names leads to."""
+    models = [model]
+    for step in path:
+        inner = [m.model_fields[step].annotation for m in models if step in m.model_fields]
+        models = [found for annotation in inner for found in _models(annotation)] or models
+    return {name for found in models for name in found.model_fields}
+
+
+def _models(annotation: object) -> list[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation]
+    return [found for inside in typing.get_args(annotation) for found in _models(inside)]

@@ -1,0 +1,252 @@
+"""The engine of one client: its policy, its account and its signals, and the life of each of its calls.
+
+A client or transport owns one engine; an engine knows nothing of its owner, so nothing keeps a dropped client alive.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+
+from . import metrics
+from .body import Body
+from .call import CALL, KIND, OVERRIDE, Call
+from .errors import ConfigurationError, Rejected
+from .interceptors import Interceptors
+from .kit import Kit
+from .ledger import Account, Observation
+from .loading import Watch
+from .override import Override
+from .pipeline import Pipeline, error_type
+from .policies import CHAIN, Policy
+from .policies.decisions import ConfigLoaded, ConfigRejected
+from .report import REPORT, Report
+from .runtime.protocol import Handle, Next, Runtime
+from .signals import Listener, Signals
+from .telemetry import Providers, Telemetry
+
+AUTH = "spanwire.auth"
+"""The key that marks a request which an auth flow made, such as one for a token."""
+
+
+class Engine:
+    """What the clients and transports of both colours share."""
+
+    def __init__(
+        self,
+        policy: Policy | Watch | None = None,
+        *,
+        name: str = "default",
+        interceptors: Iterable[Any] = (),
+        listeners: Iterable[Listener] = (),
+        providers: Providers | None = None,
+        attempt_spans: str = "own",
+        clock: Callable[[], float] | None = None,
+        random: _random.Random | None = None,
+    ) -> None:
+        self.watch = policy if isinstance(policy, Watch) else None
+        self.policy = _checked(self.watch.policy if self.watch else policy)
+        self.name = name
+        self.account = Account(name)
+        self.telemetry = Telemetry(self.account, providers or Providers(), attempt_spans)
+        self.signals = Signals(self.account, (self.telemetry, *listeners), clock or time.monotonic)
+        self.kit = Kit(name, clock or time.monotonic, time.time, random or _random.Random(), self.signals)
+        self.interceptors = Interceptors(interceptors, self._compose)
+        self.pools: list[Callable[[], tuple[int, int]]] = []
+        self.used = False
+        self._watching: Handle | None = None
+        self._lock = threading.Lock()
+        self._swap(Pipeline(self.policy, self.kit), self.policy)
+        self.account.observe = self._observe
+        self.telemetry.book.open(self.account)
+
+    # -- the policy in force ---------------------------------------------------------------------------------------
+
+    def _swap(self, pipeline: Pipeline, policy: Policy) -> None:
+        self.pipeline, self.policy = pipeline, policy
+        self.hash = policy.hash
+        self.total = policy.timeout.total if policy.timeout else None
+        self._limits = tuple(policy.limits().items())
+        observed = {metric for step in CHAIN for metric in step.layer.OBSERVES}
+        self.account.observed = frozenset({*observed, metrics.CALL_ACTIVE, metrics.POOL_CONNECTIONS, metrics.POLICY_INFO, metrics.POLICY_LIMIT})
+        self._compose()
+
+    def _compose(self) -> None:
+        """From the next call on, chains are made anew."""
+        self.generation = object()
+
+    def reload(self, policy: Policy) -> None:
+        """Put another policy in force; calls under way end under the old one.
+
+        Raises:
+            ConfigurationError: if it is no policy, or its `connection` differs: a pool cannot be changed while it is in use.
+        """
+        policy = _checked(policy)
+        with self._lock:
+            if policy.connection != self.policy.connection:
+                raise ConfigurationError("`connection` cannot be reloaded, since the pool is in use: make a new client for it")
+            self._swap(Pipeline(policy, self.kit, self.pipeline), policy)
+        self.signals.emit(ConfigLoaded(self.hash))
+
+    def chain(self, io: Runtime) -> Next:
+        """The chain of the policy in force, for one transport's runtime."""
+        return self.pipeline.chain(io, self.interceptors.around("call"), self.interceptors.around("attempt"))
+
+    def overridden(self, override: Override, io: Runtime) -> Next:
+        """The chain that one call asks for."""
+        with self._lock:
+            pipeline = self.pipeline.variant(override.parts)
+        return pipeline.chain(io, self.interceptors.around("call"), self.interceptors.around("attempt"))
+
+    def keep_watch(self, io: Runtime) -> None:
+        """See to it that a watched policy file is being watched."""
+        with self._lock:
+            if self._watching is None or not self._watching.running:
+                self._watching = io.spawn(_Watching(weakref.ref(self), io).run, "policy-watch")
+
+    def look(self) -> None:
+        """Put in force what the watched file says now, if it changed; an impossible one is told and changes nothing."""
+        assert self.watch is not None
+        found = self.watch.poll()
+        if found is None:
+            return
+        try:
+            if isinstance(found, ConfigurationError):
+                raise found
+            self.reload(found)
+        except ConfigurationError as error:
+            self.signals.emit(ConfigRejected(self.hash, str(error)))
+
+    # -- the life of a call ----------------------------------------------------------------------------------------
+
+    def open(self, request: httpx.Request) -> Call:
+        """A logical call begins with this request."""
+        self.used = True
+        call = Call(request, self.kit.clock, self.name, self.hash, self.total)
+        extensions = request.extensions
+        override = extensions.get(OVERRIDE)
+        if override is not None:
+            self._apply(call, override)
+        extensions[CALL] = call
+        self.signals.open(call)
+        return call
+
+    def _apply(self, call: Call, override: Override) -> None:
+        call.route, call.idempotent, call.override = override.route, override.idempotent, override if override.parts else None
+        if "timeout" in override.parts:
+            timeout = override.parts["timeout"]
+            call.total = timeout.total if timeout else None
+            call.deadline = None if call.total is None else call.started + call.total
+
+    def enter(self, request: httpx.Request) -> tuple[Call, bool]:
+        """A request arrives at a transport: the call it belongs to, and whether it begins with it."""
+        call: Call | None = request.extensions.get(CALL)
+        if call is None or call.ended is not None:
+            call = self.open(request)
+            request.extensions[KIND] = "primary"
+            call.last_request = id(request)
+            return call, True
+        if not call.attempts:
+            request.extensions[KIND] = "auth" if AUTH in request.extensions else "primary"
+        else:
+            again = call.last_request == id(request) or AUTH in request.extensions
+            request.extensions[KIND] = "auth" if again else "redirect"
+            call.mark("other", self.kit.clock())
+        call.last_request = id(request)
+        return call, False
+
+    def arrived(self, call: Call, response: httpx.Response, io: Runtime, owned: bool) -> httpx.Response:
+        """A response leaves a transport: its body keeps the deadline and, for a bare transport, ends the call."""
+        response.extensions[REPORT] = Report(call)
+        if response.is_closed:
+            if owned:
+                self.succeeded(call, response)
+            return response
+        call.body = response.stream = Body(response.stream, call, self.kit, io, self._body_ended)
+        call.mark("body", self.kit.clock())
+        if owned:
+            call.judge(response.status_code)
+            call.streamed = True
+        return response
+
+    def streaming(self, call: Call, response: httpx.Response) -> None:
+        """The caller will read the body: its end is the end of the call."""
+        call.judge(response.status_code)
+        call.streamed = True
+        if response.is_closed:
+            self.signals.close(call)
+
+    def _body_ended(self, body: Body, error: BaseException | None) -> None:
+        call = body._call
+        if call.streamed and call.body is body:
+            if error is None:
+                self.signals.close(call)
+            else:
+                self.failed(call, error)
+
+    def succeeded(self, call: Call, response: httpx.Response) -> None:
+        """The call ended with a response whose body is read."""
+        call.judge(response.status_code)
+        self.signals.close(call)
+
+    def failed(self, call: Call, error: BaseException) -> None:
+        """The call ended with an error, or was cancelled."""
+        if call.ended is None:
+            if not isinstance(error, Exception):
+                call.outcome = "cancelled"
+            else:
+                call.outcome = "rejected" if isinstance(error, Rejected) else "failure"
+                call.error = error_type(error)
+            self.signals.close(call)
+        if isinstance(error, Exception):
+            error.report = Report(call)  # type: ignore[attr-defined]
+
+    # -- figures ---------------------------------------------------------------------------------------------------
+
+    def _observe(self) -> Iterable[Observation]:
+        yield Observation(metrics.CALL_ACTIVE, self.signals.active.value)
+        yield Observation(metrics.POLICY_INFO, 1, (self.hash,))
+        for name, value in self._limits:
+            yield Observation(metrics.POLICY_LIMIT, value, (name,))
+        active, idle = (sum(column) for column in zip(*[pool() for pool in self.pools], strict=True)) if self.pools else (0, 0)
+        yield Observation(metrics.POOL_CONNECTIONS, active, ("active",))
+        yield Observation(metrics.POOL_CONNECTIONS, idle, ("idle",))
+        yield from self.pipeline.observe()
+
+    def close(self) -> None:
+        """The client ended: its numbers join the sums of the ended ones."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self.telemetry.book.close(self.account)
+        self.pools.clear()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.name!r} policy {self.hash}>"
+
+
+def _checked(policy: Policy | None) -> Policy:
+    if policy is None:
+        return Policy()
+    if not isinstance(policy, Policy):
+        raise ConfigurationError(f"`policy` = {type(policy).__name__} is impossible: give a spanwire.Policy, or Policy.watch(path)")
+    return policy
+
+
+class _Watching:
+    """The background look at a policy file; it holds the engine weakly, and ends with it."""
+
+    def __init__(self, engine: weakref.ref[Engine], io: Runtime) -> None:
+        self._engine, self._io = engine, io
+
+    async def run(self) -> None:
+        while (engine := self._engine()) is not None and engine.watch is not None:
+            engine.look()
+            interval = engine.watch.interval
+            del engine
+            await self._io.sleep(interval)

@@ -1,0 +1,47 @@
+"""What one request may ask for, through httpx's own `extensions=`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .call import OVERRIDE
+from .errors import ConfigurationError
+
+
+class Override:
+    """What `override(...)` asks for: parts of the policy by name, and facts about the request."""
+
+    __slots__ = ("idempotent", "parts", "raise_for_status", "route")
+
+    def __init__(self, route: str | None, idempotent: bool | None, raise_for_status: bool | None, parts: Mapping[str, Any]) -> None:
+        self.route = route
+        self.idempotent = idempotent
+        self.raise_for_status = raise_for_status
+        self.parts = parts
+
+
+def override(
+    *, route: str | None = None, idempotent: bool | None = None, raise_for_status: bool | None = None, **parts: Any
+) -> dict[str, Any]:
+    """Extensions that change the policy for one request: `client.get(url, extensions=override(retry=False))`.
+
+    Args:
+        route: the template of the URL, such as `/invoices/{id}`: names spans and metrics, and keys what is kept by route.
+        idempotent: True to allow repeating a method that is not idempotent by itself, False to forbid it.
+        raise_for_status: whether an answer of 400 or more raises `httpx.HTTPStatusError`.
+        parts: a part of the policy by its name: False or None switches it off, a part (or its settings as a dict)
+            takes the place of the client's.
+
+    Raises:
+        ConfigurationError: if a name is not a part of the policy, or a part is impossible.
+    """
+    from .policies import Policy
+
+    if route is not None and (not isinstance(route, str) or not route):
+        raise ConfigurationError(f"override: `route` = {route!r} is impossible: it should be a template such as '/invoices/{{id}}'")
+    for name in ("connection",):
+        if name in parts:
+            raise ConfigurationError(f"override: `{name}` belongs to the client and cannot change for one request: make another client")
+    checked = Policy(**{name: None if part is False else part for name, part in parts.items()})
+    return {OVERRIDE: Override(route, idempotent, raise_for_status, {name: getattr(checked, name) for name in parts})}

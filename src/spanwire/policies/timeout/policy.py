@@ -1,0 +1,100 @@
+"""The total deadline of a call, outermost, and the deadline of each attempt, innermost.
+
+In the async colour both are hard: the work is cancelled when the time is up. In the sync colour nothing can be
+cancelled: the timeouts of each phase are cut to what remains before each attempt, so that a silent origin ends in time,
+and the body is checked at each chunk, so that a slow drip ends at the next one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import httpx
+
+from ...call import Call
+from ...errors import AttemptTimeout, DeadlineExceeded
+from ...kit import Kit, Layer
+from ...runtime.protocol import Next, Runtime
+from .config import Timeout
+from .decisions import DeadlinePassed
+
+PHASE_TIMEOUTS = "spanwire.timeout"
+"""The key of the phase timeouts that the caller asked for, where an attempt's were cut shorter."""
+_EARLY = 0.002
+"""Seconds that a socket's timeout may fire before our clock says so."""
+
+
+class TotalDeadline(Layer[Timeout]):
+    """Ends a call that has used up its total time."""
+
+    async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
+        this = Call.of(request)
+        if this.deadline is None:
+            return await call(request)
+        left = this.deadline - self.kit.clock()
+        if left <= 0:
+            raise exceeded(this, self.kit)
+        try:
+            with io.deadline(left):
+                return await call(request)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            if this.remaining(self.kit.clock()) > _EARLY or isinstance(error, DeadlineExceeded):
+                raise
+            raise exceeded(this, self.kit) from error
+
+
+def exceeded(this: Call, kit: Kit) -> DeadlineExceeded:
+    """Tell that a call's time is up, and make the error that says so."""
+    this.mark(this._phase, kit.clock())
+    phase, seconds = max(this.phases.items(), key=lambda item: item[1])
+    total = this.total or 0.0
+    kit.signals.emit(DeadlinePassed(total, phase, seconds, len(this.attempts)), this)
+    spent = ", ".join(f"{name} {value:.3f} s" for name, value in sorted(this.phases.items(), key=lambda item: -item[1]) if value >= 0.001)
+    return DeadlineExceeded(
+        f"the total time of {total:g} s is used up, most of it by {phase} ({spent}; attempts: {len(this.attempts)}): "
+        f"raise `timeout.total`, or lower `timeout.attempt` so that a further attempt fits",
+        total=total,
+        phase=phase,
+        phases=dict(this.phases),
+    )
+
+
+class AttemptDeadline(Layer[Timeout]):
+    """Ends an attempt that takes too long, and cuts its phase timeouts to what remains of the call."""
+
+    def __init__(self, config: Timeout, kit: Kit, previous: AttemptDeadline | None = None) -> None:
+        super().__init__(config, kit, previous)
+        self._attempt = math.inf if config.attempt is None else config.attempt
+
+    async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
+        deadline = Call.of(request).deadline
+        left = math.inf if deadline is None else max(0.0, deadline - self.kit.clock())
+        self._cut(request, min(left, self._attempt))
+        if self._attempt >= left:
+            return await call(request)  # the total deadline comes first
+        try:
+            with io.deadline(self._attempt):
+                return await call(request)
+        except TimeoutError as error:
+            raise AttemptTimeout(
+                f"the attempt took longer than `timeout.attempt` = {self._attempt:g} s", request=request, seconds=self._attempt
+            ) from error
+
+    def _cut(self, request: httpx.Request, limit: float) -> None:
+        """Cut the phase timeouts of an attempt to a limit, always from what the caller asked for."""
+        extensions = request.extensions
+        asked = extensions.get(PHASE_TIMEOUTS)
+        if asked is None:
+            asked = extensions.get("timeout")
+            if asked is None:
+                asked = extensions["timeout"] = self.config.phases()
+            for seconds in asked.values():
+                if seconds is None or seconds > limit:
+                    break
+            else:
+                return
+            extensions[PHASE_TIMEOUTS] = asked
+        if limit == math.inf:
+            extensions["timeout"] = asked
+        else:
+            extensions["timeout"] = {name: limit if seconds is None or seconds > limit else seconds for name, seconds in asked.items()}

@@ -1,0 +1,1 @@
+"""The two colours of the outside world, behind one protocol."""

@@ -1,0 +1,65 @@
+"""What a policy may do to the outside world. A policy awaits `call`, `io` and its own helpers, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+Next = Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response]]
+"""What a policy calls to go on: the rest of the chain."""
+
+
+class Handle(Protocol):
+    """Work in the background."""
+
+    def cancel(self) -> None:
+        """End it soon; it is not waited for."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it is alive in this process and on a living loop."""
+
+
+class Runtime(Protocol):
+    """The outside world of one transport: suspends in the async colour, blocks in the sync one."""
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send on the wire."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; `ClientClosed` if the client is closed meanwhile."""
+
+    async def drain(self, response: httpx.Response, limit: int, seconds: float) -> None:
+        """Read a response that nobody wants, up to `limit` bytes and `seconds`, so that its connection can be used again, and close it."""
+
+    async def read(self, response: httpx.Response) -> bytes:
+        """Read the whole body."""
+
+    async def close(self, response: httpx.Response) -> None:
+        """Close a response."""
+
+    def deadline(self, seconds: float) -> AbstractContextManager[None]:
+        """Raise `TimeoutError` at the exit of a block that took longer: async cuts it short, sync relies on its phase timeouts."""
+
+    async def invoke(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the user, plain or `async`, and return its result."""
+
+    async def race(
+        self, start: Callable[[int], Coroutine[Any, Any, T]], delay: float, extra: int, acceptable: Callable[[T], bool], discard: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> T:
+        """The first acceptable result of `start(0)` and, each `delay` seconds later or at a failure, of up to `extra` further starts.
+
+        The losers are cancelled, and a result that comes too late is given to `discard`. If none is acceptable, the
+        first start's own result or error.
+        """
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> Handle:
+        """Do work in the background: an asyncio task, a trio system task or, in sync, a daemon thread. It ends with the client."""
+
+    def lock(self) -> AbstractAsyncContextManager[Any]:
+        """A lock that may be held across I/O."""

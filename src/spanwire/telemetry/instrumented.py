@@ -1,0 +1,79 @@
+"""The wire as opentelemetry-instrumentation-httpx sees it, for `attempt_spans="instrumentation"`.
+
+The instrumentation patches `httpx.HTTPTransport.handle_request`. Each request therefore goes through that method, found
+anew each time, on a stand-in whose pool is our wire.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+import httpx
+
+
+def instrumented(wire: Any) -> Any:
+    """The wire, seen by what patches httpx's own transports; those themselves are seen already."""
+    if isinstance(wire, httpx.HTTPTransport | httpx.AsyncHTTPTransport):
+        return wire
+    return _Seen(wire) if isinstance(wire, httpx.BaseTransport) else _AsyncSeen(wire)
+
+
+def _answer(response: httpx.Response) -> SimpleNamespace:
+    """A response as httpx's own transport expects it of its pool."""
+    return SimpleNamespace(status=response.status_code, headers=response.headers, stream=response.stream, extensions=response.extensions)
+
+
+class _StandIn(httpx.HTTPTransport):
+    def __init__(self, wire: httpx.BaseTransport, request: httpx.Request) -> None:
+        self._pool: Any = SimpleNamespace(handle_request=lambda _: _answer(wire.handle_request(request)))
+
+
+class _AsyncStandIn(httpx.AsyncHTTPTransport):
+    def __init__(self, wire: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
+        async def handle(_: Any) -> SimpleNamespace:
+            return _answer(await wire.handle_async_request(request))
+
+        self._pool: Any = SimpleNamespace(handle_async_request=handle)
+
+
+class _Seen(httpx.BaseTransport):
+    def __init__(self, wire: httpx.BaseTransport) -> None:
+        self._wire = wire
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return _StandIn(self._wire, request).handle_request(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)
+
+    def __enter__(self) -> Self:
+        self._wire.__enter__()
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None) -> None:
+        self._wire.__exit__(exc_type, exc_value, traceback)
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+class _AsyncSeen(httpx.AsyncBaseTransport):
+    def __init__(self, wire: httpx.AsyncBaseTransport) -> None:
+        self._wire = wire
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await _AsyncStandIn(self._wire, request).handle_async_request(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)
+
+    async def __aenter__(self) -> Self:
+        await self._wire.__aenter__()
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None) -> None:
+        await self._wire.__aexit__(exc_type, exc_value, traceback)
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()

@@ -1,0 +1,82 @@
+"""The instruments: one set per meter provider, reading the ledger of all clients that report to it.
+
+An SDK keeps of an observable instrument only the callbacks of whoever created it first. So the callbacks belong to the
+book of a provider and not to a client: they read the accounts that are open at the time of the collection.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+
+from ..decisions import CLIENT, METRICS, Metric
+from ..ledger import Book
+from .providers import meter_of
+
+Histograms = dict[Metric, Histogram]
+_lock = threading.Lock()
+_shelves: weakref.WeakKeyDictionary[Any, _Shelf] = weakref.WeakKeyDictionary()
+_unset: list[_Shelf] = []
+"""The shelf of the global provider while it is not set; its instruments become real when it is."""
+
+
+class _Shelf:
+    """A book and the instruments that tell it. It holds no provider, so that a provider can be dropped."""
+
+    def __init__(self) -> None:
+        self.book = Book()
+        self.histograms: Histograms = {}
+        self._told: set[str] = set()
+
+    def complete(self, provider: Any) -> None:
+        """Make the instruments of every metric declared so far."""
+        meter = meter_of(provider)
+        for metric in [metric for name, metric in list(METRICS.items()) if name not in self._told]:
+            self._told.add(metric.name)
+            if metric.kind == "histogram":
+                self.histograms[metric] = meter.create_histogram(
+                    metric.name, metric.unit, metric.brief, explicit_bucket_boundaries_advisory=metric.buckets
+                )
+            else:
+                make: Any = meter.create_observable_counter if metric.kind == "counter" else meter.create_observable_up_down_counter
+                make(metric.name, [_callback(self.book, metric)], metric.unit, metric.brief)
+
+
+def _callback(book: Book, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    keys = [attribute.key for attribute in metric.attributes]
+
+    def read(_: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(value, {CLIENT.key: client, **dict(zip(keys, labels, strict=True))}) for (client, labels), value in book.read(metric).items()
+        ]
+
+    return read
+
+
+def shelf_of(provider: Any) -> tuple[Book, Histograms]:
+    """The book and the histograms of a meter provider, or of the global one."""
+    with _lock:
+        shelf = _find(provider)
+        shelf.complete(provider)
+        return shelf.book, shelf.histograms
+
+
+def _find(provider: Any) -> _Shelf:
+    current = metrics.get_meter_provider()
+    wanted = current if provider is None else provider
+    if _is_placeholder(wanted):
+        if not _unset:
+            _unset.append(_Shelf())
+        return _unset[0]
+    if wanted is current and _unset:  # set since: the shelf's instruments have become its own
+        _shelves.setdefault(wanted, _unset.pop())
+    return _shelves.setdefault(wanted, _Shelf()) if wanted not in _shelves else _shelves[wanted]
+
+
+def _is_placeholder(provider: Any) -> bool:
+    return type(provider).__module__.startswith("opentelemetry.metrics")

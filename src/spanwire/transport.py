@@ -1,0 +1,213 @@
+"""The pipeline as transports: the seam for clients that are not ours, and what ours put around every wire."""
+
+from __future__ import annotations
+
+import random as _random
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from .engine import Engine
+from .loading import Watch
+from .policies import Policy
+from .runtime.anyio import AsyncRuntime
+from .runtime.protocol import Next
+from .runtime.sync import SyncRuntime, run
+from .signals import Listener
+from .telemetry import Providers
+from .wire import async_wire, sync_wire
+
+
+class _Line:
+    """What both colours of transport share: one wire below one engine, and the chain to it."""
+
+    def __init__(self, engine: Engine, wire: Any, io: Any, owner: bool) -> None:
+        self.engine = engine
+        self.wire = wire
+        self.io = io
+        self._owner = owner
+        self._generation: object = None
+        self._chain: Any = None
+        pool = getattr(wire, "connections", None)
+        if callable(pool):
+            engine.pools.append(pool)
+
+    def way(self, request: httpx.Request) -> Next:
+        """The chain for a request: the client's, or that of its override."""
+        engine = self.engine
+        if engine.watch is not None:
+            engine.keep_watch(self.io)
+        call = request.extensions["spanwire.call"]
+        if call.override is not None:
+            return engine.overridden(call.override, self.io)
+        if self._generation is not engine.generation:
+            self._generation, self._chain = engine.generation, engine.chain(self.io)
+        chain: Next = self._chain
+        return chain
+
+    def ended(self) -> None:
+        """The transport is closed."""
+        if self._owner:
+            self.engine.close()
+
+
+def _engine(policy: Policy | Watch | None, arguments: dict[str, Any]) -> Engine:
+    providers = Providers(*(arguments.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
+    return Engine(policy, providers=providers, **arguments)
+
+
+class Transport(httpx.BaseTransport):
+    """The pipeline for an existing sync client: `httpx.Client(transport=spanwire.Transport(policy))`.
+
+    Args:
+        policy: a `Policy` (default `Policy()`), or `Policy.watch(path)`.
+        wrapped: the transport that sends; by default spanwire's own, made from `policy.connection`.
+        name: the client's name in telemetry.
+        interceptors, listeners, tracer_provider, meter_provider, logger_provider, attempt_spans, clock, random: as for `Client`.
+
+    Each request is a call of its own: redirects and auth flows of the client above it are not one call, as they are in
+    `spanwire.Client`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | Watch | None = None,
+        wrapped: httpx.BaseTransport | None = None,
+        *,
+        name: str = "default",
+        interceptors: Iterable[Any] = (),
+        listeners: Iterable[Listener] = (),
+        tracer_provider: Any = None,
+        meter_provider: Any = None,
+        logger_provider: Any = None,
+        attempt_spans: str = "own",
+        clock: Callable[[], float] | None = None,
+        random: _random.Random | None = None,
+    ) -> None:
+        engine = _engine(
+            policy,
+            {
+                "name": name, "interceptors": interceptors, "listeners": listeners, "tracer_provider": tracer_provider, "meter_provider": meter_provider,
+                "logger_provider": logger_provider, "attempt_spans": attempt_spans, "clock": clock, "random": random,
+            },
+        )  # fmt: skip
+        wire = wrapped or sync_wire(engine.policy.connection.wire, **engine.policy.connection.transport_arguments())
+        self._attach(engine, wire, owner=True)
+
+    @classmethod
+    def of(cls, engine: Engine, wire: httpx.BaseTransport) -> Self:
+        """A further transport of a client's engine."""
+        transport = cls.__new__(cls)
+        transport._attach(engine, wire, owner=False)
+        return transport
+
+    def _attach(self, engine: Engine, wire: httpx.BaseTransport, owner: bool) -> None:
+        wire = engine.telemetry.wired(wire)
+        self._io = SyncRuntime(wire, getattr(engine.kit.clock, "sleep", None))
+        self._line = _Line(engine, wire, self._io, owner)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        line = self._line
+        call, owned = line.engine.enter(request)
+        try:
+            response = run(line.way(request)(request))  # type: ignore[arg-type]
+        except BaseException as error:
+            if owned:
+                line.engine.failed(call, error)
+            raise
+        return line.engine.arrived(call, response, self._io, owned)
+
+    def __enter__(self) -> Self:
+        self._line.wire.__enter__()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+    ) -> None:
+        self._io.shutdown()
+        self._line.wire.__exit__(exc_type, exc_value, traceback)
+        self._line.ended()
+
+    def close(self) -> None:
+        self._io.shutdown()
+        self._line.wire.close()
+        self._line.ended()
+
+    def __repr__(self) -> str:
+        return f"<spanwire.Transport {self._line.engine!r}>"
+
+
+class AsyncTransport(httpx.AsyncBaseTransport):
+    """The pipeline for an existing async client: `httpx.AsyncClient(transport=spanwire.AsyncTransport(policy))`.
+
+    Arguments as for `Transport`; asyncio and trio.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | Watch | None = None,
+        wrapped: httpx.AsyncBaseTransport | None = None,
+        *,
+        name: str = "default",
+        interceptors: Iterable[Any] = (),
+        listeners: Iterable[Listener] = (),
+        tracer_provider: Any = None,
+        meter_provider: Any = None,
+        logger_provider: Any = None,
+        attempt_spans: str = "own",
+        clock: Callable[[], float] | None = None,
+        random: _random.Random | None = None,
+    ) -> None:
+        engine = _engine(
+            policy,
+            {
+                "name": name, "interceptors": interceptors, "listeners": listeners, "tracer_provider": tracer_provider, "meter_provider": meter_provider,
+                "logger_provider": logger_provider, "attempt_spans": attempt_spans, "clock": clock, "random": random,
+            },
+        )  # fmt: skip
+        wire = wrapped or async_wire(engine.policy.connection.wire, **engine.policy.connection.transport_arguments())
+        self._attach(engine, wire, owner=True)
+
+    @classmethod
+    def of(cls, engine: Engine, wire: httpx.AsyncBaseTransport) -> Self:
+        """A further transport of a client's engine."""
+        transport = cls.__new__(cls)
+        transport._attach(engine, wire, owner=False)
+        return transport
+
+    def _attach(self, engine: Engine, wire: httpx.AsyncBaseTransport, owner: bool) -> None:
+        wire = engine.telemetry.wired(wire)
+        self._io = AsyncRuntime(wire, getattr(engine.kit.clock, "asleep", None))
+        self._line = _Line(engine, wire, self._io, owner)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        line = self._line
+        call, owned = line.engine.enter(request)
+        try:
+            response = await line.way(request)(request)
+        except BaseException as error:
+            if owned:
+                line.engine.failed(call, error)
+            raise
+        return line.engine.arrived(call, response, self._io, owned)
+
+    async def __aenter__(self) -> Self:
+        await self._line.wire.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+    ) -> None:
+        self._io.shutdown()
+        await self._line.wire.__aexit__(exc_type, exc_value, traceback)
+        self._line.ended()
+
+    async def aclose(self) -> None:
+        self._io.shutdown()
+        await self._line.wire.aclose()
+        self._line.ended()
+
+    def __repr__(self) -> str:
+        return f"<spanwire.AsyncTransport {self._line.engine!r}>"
