@@ -3,8 +3,9 @@
     python benchmarks/attribution.py "spanwire sampled"
     python benchmarks/attribution.py "spanwire sampled" --package opentelemetry --colour async
 
-A sample belongs to the innermost function of the package, and to the package that this function had called. Unlike a
-tracing profiler this leaves the proportions as they are; how often it really samples is the kernel's choice.
+Listed are the functions of one package with all that they call, the innermost of them with the package that each had
+called, and what was running. Unlike a tracing profiler this leaves the proportions as they are; how often it really
+samples is the kernel's choice.
 """
 
 from __future__ import annotations
@@ -17,35 +18,29 @@ from contextlib import contextmanager
 from time import process_time
 from types import FrameType
 
-import overhead  # noqa: F401 - prepares the environment, so it comes first
+import environment  # noqa: F401 - before anything reads it
 from contenders import EVERYWHERE, Stage
 from rounds import MOCK_URL, WARM_UP
 from slices import Slices
 
 
 class Samples:
-    """What was seen: by innermost function of the package and whom it had called, and by the running package."""
+    """What was seen: functions of the package with what they call, the innermost of them, the running package."""
 
     def __init__(self, package: str) -> None:
         self.package = package
-        self.functions: Counter[str] = Counter()
+        self.inclusive: Counter[str] = Counter()
+        self.innermost: Counter[str] = Counter()
         self.running: Counter[str] = Counter()
 
     def take(self, _: int, frame: FrameType | None) -> None:
         """One sample."""
-        if frame is not None:
-            self.running[package_of(frame)] += 1
-            self.functions[self.place(frame)] += 1
-
-    def place(self, frame: FrameType | None) -> str:
-        """The innermost function of the package, with the package that it had called."""
-        called = ""
-        while frame is not None:
-            if package_of(frame) == self.package:
-                return told(frame) + called
-            called = f" > {package_of(frame)}"
-            frame = frame.f_back
-        return "(elsewhere)"
+        if frame is None:
+            return
+        self.running[package_of(frame)] += 1
+        own = [(one, called) for one, called in outwards(frame) if package_of(one) == self.package]
+        self.inclusive.update({told(one) for one, _ in own})
+        self.innermost[told(own[0][0]) + own[0][1] if own else "(elsewhere)"] += 1
 
     @contextmanager
     def every(self, seconds: float) -> Iterator[None]:
@@ -59,12 +54,25 @@ class Samples:
             signal.signal(signal.SIGPROF, previous)
 
     def show(self, micros_per_call: float, lines: int) -> None:
-        """Both lists, in microseconds per call."""
+        """The lists, in microseconds per call."""
         total = sum(self.running.values())
-        for title, counted in (("by function", self.functions), ("by package", self.running)):
+        for title, counted in (
+            ("functions with all that they call", self.inclusive),
+            ("innermost functions, and the package that they called", self.innermost),
+            ("running package", self.running),
+        ):
             print(f"\n{title}, us per call of {micros_per_call:.1f} ({total} samples)")
             for name, count in counted.most_common(lines):
                 print(f"{count / total * micros_per_call:8.1f}  {name}")
+
+
+def outwards(frame: FrameType | None) -> Iterator[tuple[FrameType, str]]:
+    """A frame and its callers, each with the package that it had called."""
+    called = ""
+    while frame is not None:
+        yield frame, called
+        called = f" > {package_of(frame)}"
+        frame = frame.f_back
 
 
 def package_of(frame: FrameType) -> str:

@@ -1,6 +1,6 @@
 """What the resilience and its telemetry cost per call, side by side with other libraries, in one interleaved run.
 
-python benchmarks/overhead.py                 everything, about four minutes; writes RESULTS.md beside this file
+python benchmarks/overhead.py                 everything, about three minutes; writes RESULTS.md beside this file
 python benchmarks/overhead.py --check         only what has a budget; exits with 1 when one is broken
 python benchmarks/overhead.py --memory        200,000 calls through one client; exits with 1 when its memory grows
 python benchmarks/overhead.py --only stamina --section mock --rounds 15
@@ -16,24 +16,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-
-def prepare_environment() -> None:
-    """Nothing of this shell's may bend the run: no proxies, no OTEL_* but the stable HTTP conventions."""
-    for name in list(os.environ):
-        if name.upper().startswith(("OTEL_", "SPANWIRE_")) or name.upper().endswith("_PROXY"):
-            del os.environ[name]
-    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"
-
-
-prepare_environment()  # before anything reads it
-
-import memory  # noqa: E402
-import report  # noqa: E402
-from budgets import BUDGETS, CONCURRENT, LOOPBACK_ASYNC, LOOPBACK_SYNC, MOCK_ASYNC, MOCK_SYNC, judge  # noqa: E402
-from contenders import EVERYWHERE, HTTPX2, WIRES, Contender, Stage  # noqa: E402
-from figures import BASELINE, YARDSTICK  # noqa: E402
-from rounds import Section, run  # noqa: E402
-from sdk import assert_nothing_global  # noqa: E402
+import environment  # noqa: F401 - before anything reads it
+import memory
+import report
+from budgets import BUDGETS, CONCURRENT, LOOPBACK_ASYNC, LOOPBACK_SYNC, MOCK_ASYNC, MOCK_SYNC, judge
+from contenders import EVERYWHERE, HTTPX2, WIRES, Contender, Stage
+from figures import BASELINE, YARDSTICK
+from rounds import Section, run
+from sdk import assert_nothing_global
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CONCURRENT_ONES = tuple(one for one in EVERYWHERE if one.name.startswith(("bare", "spanwire")) or one.name == YARDSTICK)
@@ -89,13 +79,11 @@ def compare(options: argparse.Namespace, command: str) -> bool:
     tables = [run(section, options.rounds, options.calls or 200, draw) for section in chosen(options)]
     assert_nothing_global()
     verdicts = judge(tables)
-    load = (
-        f"- Load average {start:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
-    )
+    load = f"- Load average {start:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
     parts = [f"{report.machine(command)}\n{load}", report.BUDGETS, report.budgets(verdicts), report.TABLES]
     body = "\n\n".join([*parts, *map(report.section, tables), "### The contenders", report.contenders(tables)])
     show(options, "overhead", body, partial=bool(options.only or options.section or options.check))
-    return not any(verdict.broken for verdict in verdicts)
+    return bool(verdicts) and not any(verdict.broken for verdict in verdicts)
 
 
 def watch(options: argparse.Namespace, command: str) -> bool:

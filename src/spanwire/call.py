@@ -77,8 +77,8 @@ class Call:
     """One logical call: its deadline, attempts, decisions with their times, and the time line of its phases."""
 
     __slots__ = (
-        "_at_work", "_phase", "_since", "attempts", "baseline", "body", "client", "clock", "deadline", "decisions", "ended", "error",
-        "idempotent", "last_request", "links", "method", "notable", "outcome", "override", "phases", "policy_hash", "route", "scope",
+        "_at_work", "_since", "attempts", "baseline", "body", "client", "clock", "deadline", "decisions", "ended", "error",
+        "idempotent", "last_request", "links", "method", "notable", "outcome", "override", "phase", "phases", "policy_hash", "route", "scope",
         "span", "started", "streamed", "total", "trace_id", "url",
     )  # fmt: skip
 
@@ -99,7 +99,8 @@ class Call:
         self.decisions: list[tuple[float, Decision]] = []
         self.links: list[Link] = []
         self.phases: dict[str, float] = {}
-        self._phase = "other"
+        self.phase = "other"
+        """The phase that its time line is in."""
         self._at_work = 0
         self.outcome: Outcome | None = None
         self.error: str | None = None
@@ -132,15 +133,16 @@ class Call:
 
     def mark(self, phase: str, now: float) -> None:
         """The time line enters a phase: what has passed since the last mark belongs to the one before."""
-        self.phases[self._phase] = self.phases.get(self._phase, 0.0) + now - self._since
-        self._since, self._phase = now, phase
+        phases, current = self.phases, self.phase
+        phases[current] = phases.get(current, 0.0) + now - self._since
+        self._since, self.phase = now, phase
 
     def begin(self, kind: str, now: float) -> Attempt:
         """An attempt starts. Attempts that overlap (hedging) count once on the time line."""
         attempt = Attempt(len(self.attempts) + 1, kind, now)
         self.attempts.append(attempt)
         self._at_work += 1
-        if self._phase != "attempt":
+        if self.phase != "attempt":
             self.mark("attempt", now)
         return attempt
 

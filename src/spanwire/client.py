@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from .arguments import HTTPXArguments, completed, name_of, user_agent
-from .call import CALL, Call
+from .call import CALL, OVERRIDE, Call
 from .engine import AUTH, Engine
 from .figures import figures
 from .interceptors import Interceptors
@@ -39,7 +39,7 @@ class _Client(Handles):
         providers = Providers(*(engine.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
         self._engine = Engine(policy, name=name or name_of(arguments), providers=providers, **engine)
         self._given = arguments
-        self._raise_for_status = raise_for_status
+        self._raises_for_status = raise_for_status
         weakref.finalize(self, self._engine.close).atexit = False
         ready = completed(arguments, self._engine.policy)
         ready["mounts"] = {pattern: wire and self._wrapped(wire) for pattern, wire in (ready.get("mounts") or {}).items()}
@@ -80,28 +80,16 @@ class _Client(Handles):
         """The client's figures from its ledger: requests, retries, breakers, times. Needs no SDK, and stays readable after closing."""
         return figures(self._engine.account)
 
-    def _begin(self, request: httpx.Request) -> Call | None:
-        """The call that begins with this request; None if it is part of one under way."""
-        known: Call | None = request.extensions.get(CALL)
-        return self._engine.open(request) if known is None or known.ended is not None else None
-
     def _in_call(self, auth: Any, call: Call) -> Any:
         """The authentication, with the requests that it makes itself marked as part of the call."""
-        chosen = self.auth if isinstance(auth, type(httpx.USE_CLIENT_DEFAULT)) else auth  # type: ignore[attr-defined]
+        chosen = self.auth if isinstance(auth, type(httpx.USE_CLIENT_DEFAULT)) else auth
         return _CallAuth(chosen, call) if isinstance(chosen, httpx.Auth) and not isinstance(chosen, _PLAIN_AUTH) else auth
 
-    def _done(self, call: Call, response: httpx.Response, stream: bool) -> httpx.Response:
-        """A response is there: the call ends now, or with the body that the caller reads."""
-        if stream:
-            self._engine.streaming(call, response)
-        else:
-            self._engine.succeeded(call, response)
-        return response
-
-    def _raises(self, request: httpx.Request) -> bool:
-        override = request.extensions.get("spanwire.override")
+    def _check_status(self, request: httpx.Request, response: httpx.Response) -> None:
+        override = request.extensions.get(OVERRIDE)
         asked = override.raise_for_status if override is not None else None
-        return self._raise_for_status if asked is None else bool(asked)
+        if self._raises_for_status if asked is None else asked:
+            _raise_for_status(response)
 
     def _warn_unclosed(self) -> None:
         engine = getattr(self, "_engine", None)
@@ -116,7 +104,7 @@ class _Client(Handles):
     timeout: Any
 
 
-def _status_error(response: httpx.Response) -> None:
+def _raise_for_status(response: httpx.Response) -> None:
     """`response.raise_for_status()`, with a message that shows nothing secret of the URL."""
     try:
         response.raise_for_status()
@@ -211,20 +199,29 @@ class Client(_Client, httpx.Client):
     def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
         return self._wrapped(sync_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
 
-    def send(self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT) -> httpx.Response:
+    def send(
+        self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT
+    ) -> httpx.Response:
         """Send a request: one logical call, through redirects and authentication."""
-        call = self._begin(request)
-        if call is None:
+        engine = self._engine
+        known = request.extensions.get(CALL)
+        if known is not None and known.ended is None:  # part of a call under way
             return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        call = engine.open(request)
+        if auth is not httpx.USE_CLIENT_DEFAULT or self.auth is not None:
+            auth = self._in_call(auth, call)
+        token = engine.telemetry.enter(call) if call.scope is not None else None
         try:
-            with self._engine.telemetry.within(call):
-                response = super().send(request, stream=stream, auth=self._in_call(auth, call), follow_redirects=follow_redirects)
+            response = super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         except BaseException as error:
-            self._engine.failed(call, error)
+            engine.failed(call, error)
             raise
-        self._done(call, response, stream)
-        if self._raises(request):
-            _status_error(response)
+        finally:
+            if token is not None:
+                engine.telemetry.leave(token)
+        (engine.streaming if stream else engine.succeeded)(call, response)
+        if self._raises_for_status or OVERRIDE in request.extensions:
+            self._check_status(request, response)
         return response
 
     def close(self) -> None:
@@ -279,20 +276,29 @@ class AsyncClient(_Client, httpx.AsyncClient):
     def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
         return self._wrapped(async_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
 
-    async def send(self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT) -> httpx.Response:
+    async def send(
+        self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT
+    ) -> httpx.Response:
         """Send a request: one logical call, through redirects and authentication."""
-        call = self._begin(request)
-        if call is None:
+        engine = self._engine
+        known = request.extensions.get(CALL)
+        if known is not None and known.ended is None:  # part of a call under way
             return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
+        call = engine.open(request)
+        if auth is not httpx.USE_CLIENT_DEFAULT or self.auth is not None:
+            auth = self._in_call(auth, call)
+        token = engine.telemetry.enter(call) if call.scope is not None else None
         try:
-            with self._engine.telemetry.within(call):
-                response = await super().send(request, stream=stream, auth=self._in_call(auth, call), follow_redirects=follow_redirects)
+            response = await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         except BaseException as error:
-            self._engine.failed(call, error)
+            engine.failed(call, error)
             raise
-        self._done(call, response, stream)
-        if self._raises(request):
-            _status_error(response)
+        finally:
+            if token is not None:
+                engine.telemetry.leave(token)
+        (engine.streaming if stream else engine.succeeded)(call, response)
+        if self._raises_for_status or OVERRIDE in request.extensions:
+            self._check_status(request, response)
         return response
 
     async def aclose(self) -> None:

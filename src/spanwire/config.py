@@ -10,6 +10,7 @@ from typing import Any
 import pydantic
 
 from .errors import ConfigurationError
+from .redact import redacted_text
 
 Mode = typing.Literal["enforce", "observe", "disabled"]
 """What a refusing policy does with its refusals: carry them out, only tell them, or nothing at all."""
@@ -26,6 +27,9 @@ class Part(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             raise ConfigurationError(explain(error, type(self))) from None
 
+    # As pydantic marks its own: a part inside a part is then validated in place, and an error names the whole path.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
 
 def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel], source: str = "") -> str:
     """The message of a `ConfigurationError`: a line for each thing wrong, each with its field, value and remedy."""
@@ -35,7 +39,7 @@ def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel], so
 
 
 def _line(item: Any, model: type[pydantic.BaseModel]) -> str:
-    path = [str(step) for step in item["loc"]]
+    path = _path(item["loc"], model)
     where = ".".join(path) or model.__name__
     if item["type"] == "extra_forbidden":
         return f"`{where}` is not a setting{_nearest(path, model)}"
@@ -51,8 +55,18 @@ def _shown(value: object) -> str:
     """A value for a message; a mapping is shown by its keys only, since a nested value may be a secret."""
     if isinstance(value, dict):
         return f"{{{', '.join(map(str, value))}}}"
-    text = repr(value)
+    text = redacted_text(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _path(loc: Iterable[object], model: type[pydantic.BaseModel]) -> list[str]:
+    """The steps to a value as the user writes them: without the tags that pydantic puts in for members of a union."""
+    path: list[str] = []
+    for step in map(str, loc):
+        kinds = [inner.model_fields["kind"].default for inner in _models_at(path, model) if "kind" in inner.model_fields]
+        if step not in kinds:
+            path.append(step)
+    return path
 
 
 def _nearest(path: list[str], model: type[pydantic.BaseModel]) -> str:
@@ -62,12 +76,18 @@ def _nearest(path: list[str], model: type[pydantic.BaseModel]) -> str:
 
 
 def _fields_at(path: Iterable[str], model: type[pydantic.BaseModel]) -> set[str]:
-    """The fields of the model that a path of field names leads to."""
+    """The fields of the models that a path of field names leads to, as the user writes them."""
+    return {field.alias or name for found in _models_at(path, model) for name, field in found.model_fields.items()}
+
+
+def _models_at(path: Iterable[str], model: type[pydantic.BaseModel]) -> list[type[pydantic.BaseModel]]:
+    """The models that a path leads to; a step that is no field, such as an index, leads nowhere else."""
     models = [model]
     for step in path:
         inner = [m.model_fields[step].annotation for m in models if step in m.model_fields]
-        models = [found for annotation in inner for found in _models(annotation)] or models
-    return {name for found in models for name in found.model_fields}
+        if inner:
+            models = [found for annotation in inner for found in _models(annotation)]
+    return models
 
 
 def _models(annotation: object) -> list[type[pydantic.BaseModel]]:

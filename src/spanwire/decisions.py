@@ -151,7 +151,7 @@ class Decision:
 
 
 @functools.cache
-def described(decision: type[Decision]) -> Mapping[str, Attribute]:
+def described(decision: type[Any]) -> Mapping[str, Attribute]:
     """The attribute of each field of a decision that has one, by the field's name."""
     hints = typing.get_type_hints(decision, include_extras=True)
     found: dict[str, Attribute] = {}
@@ -163,7 +163,7 @@ def described(decision: type[Decision]) -> Mapping[str, Attribute]:
 
 
 @functools.cache
-def labels_of(decision: type[Decision], metric: Metric) -> tuple[str, ...]:
+def labels_of(decision: type[Any], metric: Metric) -> tuple[str, ...]:
     """The fields of a decision that give a metric its labels, in the metric's order."""
     by_key = {attribute.key: name for name, attribute in described(decision).items()}
     try:

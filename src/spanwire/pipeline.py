@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
 
-from .call import ATTEMPT, KIND, Call
+from .call import ATTEMPT, CALL, KIND, Call
 from .kit import Kit, Layer
 from .ledger import Observation
 from .policies import CHAIN, Policy, Step
@@ -71,31 +72,31 @@ def _key(part: Any) -> str:
 
 
 def _bound(layer: Any, call: Next, io: Runtime) -> Next:
-    go = layer.__call__ if isinstance(layer, Layer) else layer
-    return lambda request: go(request, call, io)
+    """A layer with the rest of the chain; a partial, since a function of ours would cost a frame per layer and call."""
+    return partial(layer.__call__ if isinstance(layer, Layer) else layer, call=call, io=io)
 
 
 def _attempt(kit: Kit, io: Runtime) -> Next:
-    """The end of the chain: one request on the wire, enclosed by the listeners."""
+    """The end of the chain: one request on the wire, with the listeners told of its beginning and end."""
     clock, signals, send = kit.clock, kit.signals, io.send
 
     async def attempt(request: httpx.Request) -> httpx.Response:
         extensions = request.extensions
-        this: Call = extensions["spanwire.call"]
-        attempt = extensions[ATTEMPT] = this.begin(extensions.get(KIND, "primary"), clock())
+        this: Call = extensions[CALL]
+        attempt = extensions[ATTEMPT] = this.begin(extensions[KIND], clock())
+        ends = signals.attempt(this, attempt, request)
         try:
-            with signals.attempt(this, attempt, request):
-                try:
-                    response = await send(request)
-                    attempt.status = response.status_code
-                    attempt.protocol = response.extensions.get("http_version")
-                    return response
-                except Exception as error:  # cancellation is none: neither a failure nor a success
-                    attempt.error = error_type(error)
-                    raise
+            response = await send(request)
+            attempt.status = response.status_code
+            attempt.protocol = response.extensions.get("http_version")
+            return response
+        except Exception as error:  # cancellation is none: neither a failure nor a success
+            attempt.error = error_type(error)
+            raise
         finally:
-            attempt.abort = None
             this.finish(attempt, clock())
+            if ends is not None:
+                signals.ended(ends)
 
     return attempt
 

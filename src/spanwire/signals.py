@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
 import httpx
 
@@ -18,7 +17,10 @@ from .ledger import DROPPED, Account, Cell
 from .metrics import ATTEMPT_COUNT, CALL_ATTEMPTS, DEADLINE_USED, PHASE_TIME
 
 _log = logging.getLogger("spanwire")
-_NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
+
+
+End = Callable[[], None]
+"""What a listener returns when something begins that it wants to hear the end of."""
 
 
 class Listener:
@@ -30,13 +32,13 @@ class Listener:
     def closed(self, call: Call) -> None:
         """A logical call has ended: its body is read or closed, or it failed."""
 
-    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> AbstractContextManager[None]:
-        """Encloses one request on the wire, up to its response headers."""
-        return _NOTHING
+    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> End | None:
+        """A request goes on the wire; what is returned is called at its response headers or its error."""
+        return None
 
-    def wait(self, call: Call, kind: str, seconds: float | None) -> AbstractContextManager[None]:
-        """Encloses a wait, whose length is known beforehand or None."""
-        return _NOTHING
+    def wait(self, call: Call, kind: str, seconds: float | None) -> End | None:
+        """A wait begins, whose length is known beforehand or None; what is returned is called at its end."""
+        return None
 
     def decided(self, call: Call | None, decision: Decision) -> None:
         """A decision was taken, on behalf of a call or, in the background, of none."""
@@ -54,7 +56,7 @@ class Signals:
         self.listeners = listeners
         self.clock = clock
         self.active = Cell()
-        self._ended: dict[tuple[int, str], Cell] = {}
+        self._ended: dict[tuple[int, str | None], Cell] = {}
         self._phases: dict[str, Cell] = {}
         self._kinds: dict[str, Cell] = {}
         self._shares = [account.cell(DEADLINE_USED, share) for share in ("<50", "<80", "<100", "exceeded")]
@@ -62,9 +64,8 @@ class Signals:
 
     def _zero(self) -> None:
         """The series that exist from the start, so that a first increase is not lost to `rate()`."""
-        for count in ("1", "2", "3", "4+"):
-            for outcome in ("success", "failure"):
-                self.account.cell(CALL_ATTEMPTS, count, outcome)
+        for outcome in ("success", "failure"):
+            self.account.cell(CALL_ATTEMPTS, "1", outcome)
 
     # -- calls and attempts ----------------------------------------------------------------------------------------
 
@@ -83,22 +84,10 @@ class Signals:
             return
         call.ended = now = self.clock()
         call.mark("other", now)
-        self._settle(call, now)
-        for listener in self.listeners:
-            try:
-                listener.closed(call)
-            except Exception:
-                self._failed(listener)
-
-    def _settle(self, call: Call, now: float) -> None:
-        """Add an ended call to the ledger."""
         self.active.value -= 1
-        outcome = call.outcome or "cancelled"
-        key = (len(call.attempts), outcome)
-        cell = self._ended.get(key)
+        cell = self._ended.get((len(call.attempts), call.outcome))
         if cell is None:
-            count = str(key[0]) if key[0] < 4 else "4+"
-            cell = self._ended[key[0] if key[0] < 4 else 4, outcome] = self.account.cell(CALL_ATTEMPTS, count, outcome)
+            cell = self._ending(len(call.attempts), call.outcome)
         cell.value += 1
         for phase, seconds in call.phases.items():
             cell = self._phases.get(phase)
@@ -108,38 +97,66 @@ class Signals:
         if call.total is not None:
             share = (now - call.started) / call.total
             self._shares[0 if share < 0.5 else 1 if share < 0.8 else 2 if share < 1 else 3].value += 1
+        for listener in self.listeners:
+            try:
+                listener.closed(call)
+            except Exception:
+                self._failed(listener)
 
-    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> AbstractContextManager[None]:
-        """Encloses one request on the wire."""
+    def _ending(self, attempts: int, outcome: str | None) -> Cell:
+        """The cell of calls that ended so, remembered for small numbers of attempts."""
+        cell = self.account.cell(CALL_ATTEMPTS, str(attempts) if attempts < 4 else "4+", outcome or "cancelled")
+        if attempts < 4:
+            self._ended[attempts, outcome] = cell
+        return cell
+
+    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> list[End] | None:
+        """A request goes on the wire; `ended` wants what is returned."""
         cell = self._kinds.get(attempt.kind)
         if cell is None:
             cell = self._kinds[attempt.kind] = self.account.cell(ATTEMPT_COUNT, attempt.kind)
         cell.value += 1
-        if len(self.listeners) == 1:
+        ends = None
+        for listener in self.listeners:
             try:
-                return self.listeners[0].attempt(call, attempt, request)
+                end = listener.attempt(call, attempt, request)
             except Exception:
-                self._failed(self.listeners[0])
-        return self._all(lambda listener: listener.attempt(call, attempt, request)) if self.listeners else _NOTHING
+                self._failed(listener)
+            else:
+                if end is not None:
+                    ends = [end, *ends] if ends else [end]
+        return ends
+
+    def ended(self, ends: list[End]) -> None:
+        """What began has ended: the listeners that wanted to hear it do, the innermost first."""
+        for end in ends:
+            try:
+                end()
+            except Exception:
+                self._failed(end)
 
     @contextlib.contextmanager
     def wait(self, call: Call, kind: str, seconds: float | None = None) -> Iterator[None]:
         """Encloses a wait of a kind that is a phase of the call: backoff, rate_limit, concurrency, token, coalesce."""
-        before = call._phase
+        before = call.phase
         call.mark(kind, self.clock())
+        ends = self._begin_wait(call, kind, seconds)
         try:
-            with self._all(lambda listener: listener.wait(call, kind, seconds)):
-                yield
+            yield
         finally:
+            self.ended(ends)
             call.mark(before, self.clock())
 
-    @contextlib.contextmanager
-    def _all(self, enclose: Callable[[Listener], AbstractContextManager[None]]) -> Iterator[None]:
-        """Enter the context managers of all listeners; one that fails to enter or exit is dropped and counted."""
-        with contextlib.ExitStack() as stack:
-            for listener in self.listeners:
-                stack.enter_context(_Guarded(self, listener, enclose))
-            yield
+    def _begin_wait(self, call: Call, kind: str, seconds: float | None) -> list[End]:
+        ends: list[End] = []
+        for listener in self.listeners:
+            try:
+                end = listener.wait(call, kind, seconds)
+            except Exception:
+                self._failed(listener)
+            else:
+                ends[:0] = [end] if end is not None else []
+        return ends
 
     # -- decisions -------------------------------------------------------------------------------------------------
 
@@ -159,32 +176,6 @@ class Signals:
         if context is not None and not call.link(context, relation):
             self.account.cell(DROPPED, "link").value += 1
 
-    def _failed(self, listener: Listener) -> None:
+    def _failed(self, listener: object) -> None:
         self.account.cell(DROPPED, "listener").value += 1
-        _log.debug("the listener %s failed; the call goes on", type(listener).__name__, exc_info=True)
-
-
-class _Guarded:
-    """A listener's context manager that cannot break what it encloses."""
-
-    __slots__ = ("_enclose", "_inner", "_listener", "_signals")
-
-    def __init__(self, signals: Signals, listener: Listener, enclose: Callable[[Listener], AbstractContextManager[None]]) -> None:
-        self._signals, self._listener, self._enclose = signals, listener, enclose
-        self._inner: AbstractContextManager[None] | None = None
-
-    def __enter__(self) -> None:
-        try:
-            self._inner = self._enclose(self._listener)
-            self._inner.__enter__()
-        except Exception:
-            self._inner = None
-            self._signals._failed(self._listener)
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            if self._inner is not None:
-                self._inner.__exit__(*error)  # type: ignore[arg-type]
-        except Exception as failure:
-            if failure is not error[1]:
-                self._signals._failed(self._listener)
+        _log.debug("the listener %r failed; the call goes on", listener, exc_info=True)

@@ -112,7 +112,7 @@ class Transport(httpx.BaseTransport):
         line = self._line
         call, owned = line.engine.enter(request)
         try:
-            response = run(line.way(request)(request))  # type: ignore[arg-type]
+            response = run(line.way(request)(request))
         except BaseException as error:
             if owned:
                 line.engine.failed(call, error)

@@ -15,6 +15,7 @@ import anyio
 import httpx
 
 from ..errors import ClientClosed
+from ..nothing import NOTHING
 from .sync import _worth_draining
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ _log = logging.getLogger("spanwire")
 
 class AsyncRuntime:
     """The outside world of an async transport."""
+
+    cuts = True
 
     def __init__(self, wire: httpx.AsyncBaseTransport, sleep: Callable[[float], Any] | None = None) -> None:
         self.send = wire.handle_async_request
@@ -54,7 +57,7 @@ class AsyncRuntime:
 
     def deadline(self, seconds: float) -> AbstractContextManager[Any]:
         if seconds == math.inf:
-            return _Forever()
+            return NOTHING
         try:
             return LoopDeadline(asyncio.get_running_loop(), seconds)
         except RuntimeError:  # trio
@@ -101,14 +104,6 @@ async def _exhaust(response: httpx.Response, limit: int) -> None:
 
 
 # -- deadlines on asyncio ------------------------------------------------------------------------------------------
-
-
-class _Forever:
-    __slots__ = ()
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 class _Deadlines:

@@ -28,6 +28,9 @@ class Handle(Protocol):
 class Runtime(Protocol):
     """The outside world of one transport: suspends in the async colour, blocks in the sync one."""
 
+    cuts: bool
+    """Whether `deadline` can cut work short: True in the async colour."""
+
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send on the wire."""
 

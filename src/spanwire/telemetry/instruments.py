@@ -69,7 +69,7 @@ def shelf_of(provider: Any) -> tuple[Book, Histograms]:
 def _find(provider: Any) -> _Shelf:
     current = metrics.get_meter_provider()
     wanted = current if provider is None else provider
-    if _is_placeholder(wanted):
+    if is_placeholder(wanted):
         if not _unset:
             _unset.append(_Shelf())
         return _unset[0]
@@ -78,5 +78,11 @@ def _find(provider: Any) -> _Shelf:
     return _shelves.setdefault(wanted, _Shelf()) if wanted not in _shelves else _shelves[wanted]
 
 
-def _is_placeholder(provider: Any) -> bool:
-    return type(provider).__module__.startswith("opentelemetry.metrics")
+def is_placeholder(provider: Any) -> bool:
+    """Whether a provider is the API's own, which does nothing."""
+    return type(provider).__module__ in ("opentelemetry.trace", "opentelemetry.metrics._internal")
+
+
+def is_live(histogram: Histogram) -> bool:
+    """Whether anybody measures: the API's stand-in for an instrument has none behind it until an SDK is set up."""
+    return getattr(histogram, "_real_instrument", histogram) is not None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 from opentelemetry import context as otel
+from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.propagate import inject
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, set_span_in_context
@@ -20,12 +18,12 @@ from ..call import LINKS, Attempt, Call
 from ..decisions import CLIENT, ROUTE, Decision, Metric, Record, labels_of
 from ..errors import ConfigurationError
 from ..ledger import Account
-from ..signals import Listener
+from ..signals import End, Listener
 from ..target import target_of
 from . import conventions
 from .events import Events
 from .instrumented import instrumented
-from .instruments import shelf_of
+from .instruments import is_live, shelf_of
 from .providers import Providers, tracer_of
 
 NOWHERE = set_span_in_context(INVALID_SPAN, Context())
@@ -35,8 +33,9 @@ BASELINE = 0.1
 _RANDOM = (1 << 56) - 1
 _THRESHOLD = int(BASELINE * (_RANDOM + 1))
 _ERROR = Status(StatusCode.ERROR)
-_NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
 SHORTEST_WAIT = 0.001
+_API = vars(trace)
+"""Where the API keeps the global provider: None while no SDK is set up. Asking it by its function costs more than all the rest of an untraced call's telemetry."""
 
 
 class Telemetry(Listener):
@@ -48,6 +47,7 @@ class Telemetry(Listener):
         self._own = attempt_spans == "own"
         self._account = account
         self._tracer = tracer_of(providers)
+        self._global_tracer = providers.tracer is None
         self.book, self._histograms = shelf_of(providers.meter)
         self._events = Events(account.client, providers)
         self._durations = conventions.DurationAttributes(account)
@@ -63,7 +63,10 @@ class Telemetry(Listener):
 
     def opened(self, call: Call) -> None:
         parent = otel.get_current()
-        if parent and parent.get(_SUPPRESS_INSTRUMENTATION_KEY):
+        if not parent:
+            if self._global_tracer and _API.get("_TRACER_PROVIDER", self) is None:
+                return  # nobody traces
+        elif parent.get(_SUPPRESS_INSTRUMENTATION_KEY):
             return  # an exporter's own call
         target = target_of(call.url)
         attributes: dict[str, Any] = {
@@ -78,6 +81,7 @@ class Telemetry(Listener):
         span = self._tracer.start_span(f"call {conventions.span_name(call.method, call.route)}", parent, SpanKind.INTERNAL, attributes)
         context = span.get_span_context()
         if not context.is_valid:
+            call.scope = parent or None  # baggage, where nobody traces
             return
         call.span, call.trace_id = span, context.trace_id
         call.scope = set_span_in_context(span, parent)
@@ -86,9 +90,14 @@ class Telemetry(Listener):
             span.set_attribute("spanwire.baseline", True)
 
     @staticmethod
-    def within(call: Call) -> AbstractContextManager[None]:
-        """Makes the call's span current, for the log records and interceptors inside it."""
-        return _NOTHING if call.scope is None else _Within(call.scope)
+    def enter(call: Call) -> Any:
+        """Make the call's span current, for the log records and interceptors inside it; only where `leave` follows in the same task."""
+        return otel.attach(call.scope)
+
+    @staticmethod
+    def leave(token: Any) -> None:
+        """What was current before is current again."""
+        otel.detach(token)
 
     def closed(self, call: Call) -> None:
         outcome = call.outcome or "cancelled"
@@ -99,7 +108,8 @@ class Telemetry(Listener):
             span.set_attributes(self._ending(call, outcome))
             if outcome in ("failure", "rejected"):
                 span.set_status(_ERROR)
-        self._call_duration.record(call.duration, self._labels(call, outcome), self._exemplar(call, call.scope))
+        if is_live(self._call_duration):
+            self._call_duration.record(call.duration, self._labels(call, outcome), self._exemplar(call, call.scope))
         if span is not None:
             span.end()
 
@@ -133,10 +143,12 @@ class Telemetry(Listener):
 
     # -- attempts --------------------------------------------------------------------------------------------------
 
-    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> AbstractContextManager[None]:
+    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> End | None:
         if not self._own:
-            return self.within(call)
-        return _AttemptSpan(self, call, attempt, request)
+            return None
+        if call.scope is None and not is_live(self._request_duration):
+            return None
+        return _AttemptSpan(self, call, attempt, request).end
 
     def _start(self, call: Call, attempt: Attempt, request: httpx.Request) -> Span:
         links = [SpanLink(link.context, {"spanwire.link.relation": link.relation}) for link in request.extensions.pop(LINKS, ())]
@@ -163,15 +175,17 @@ class Telemetry(Listener):
 
     # -- waits and decisions ---------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def wait(self, call: Call, kind: str, seconds: float | None) -> Iterator[None]:
+    def wait(self, call: Call, kind: str, seconds: float | None) -> End | None:
+        if call.span is None:
+            return None
         began, start = call.clock(), time.time_ns()
-        try:
-            yield
-        finally:
+
+        def end() -> None:
             waited = call.clock() - began
-            if max(waited, seconds or 0.0) >= SHORTEST_WAIT and call.span is not None:
+            if max(waited, seconds or 0.0) >= SHORTEST_WAIT:
                 self._waited(call, kind, start, waited)
+
+        return end
 
     def _waited(self, call: Call, kind: str, start: int, seconds: float) -> None:
         attributes: dict[str, Any] = {"spanwire.wait.kind": kind}
@@ -193,21 +207,6 @@ class Telemetry(Listener):
         self._histograms[metric].record(getattr(decision, move.value), {CLIENT.key: self._account.client, **labels}, context)
 
 
-class _Within:
-    """Attaches a context; only where the block begins and ends in one task."""
-
-    __slots__ = ("_context", "_token")
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def __enter__(self) -> None:
-        self._token = otel.attach(self._context)
-
-    def __exit__(self, *error: object) -> None:
-        otel.detach(self._token)
-
-
 class _AttemptSpan:
     """One attempt: its span is current while it is on the wire, its own `traceparent` goes with it, and no other instrumentation below makes a second span."""
 
@@ -217,23 +216,20 @@ class _AttemptSpan:
         self._telemetry, self._call, self._attempt, self._request = telemetry, call, attempt, request
         self._span: Span | None = None
         self._context: Context | None = None
+        if call.span is not None:
+            self._begin(call)
+        elif call.scope is not None:
+            inject(request.headers, call.scope)
 
-    def __enter__(self) -> None:
-        call = self._call
-        if call.span is None:
-            if current := otel.get_current():
-                inject(self._request.headers, current)  # baggage, where nobody traces
-            return
+    def _begin(self, call: Call) -> None:
         span = self._span = self._telemetry._start(call, self._attempt, self._request)
         self._attempt.context = span.get_span_context()
-        context = set_span_in_context(span, call.scope)
-        self._context = context
+        context = self._context = set_span_in_context(span, call.scope)
         inject(self._request.headers, context)
         self._token = otel.attach(otel.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
 
-    def __exit__(self, *error: object) -> None:
+    def end(self) -> None:
         if self._span is not None:
             otel.detach(self._token)
-        call, attempt = self._call, self._attempt
-        seconds = call.clock() - attempt.started
-        self._telemetry._end(call, attempt, self._span, self._context, self._request, seconds)
+        attempt = self._attempt
+        self._telemetry._end(self._call, attempt, self._span, self._context, self._request, attempt.ended - attempt.started)

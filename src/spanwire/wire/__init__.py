@@ -32,7 +32,7 @@ def sync_wire(
 ) -> httpx.BaseTransport:
     """The transport of a `Client` by its name, "httpcore2" or "httpx", from the arguments of `httpx.HTTPTransport`.
 
-    `clock` times the evidence, in seconds; httpx's own transport gives none. Raises `ConfigurationError` for other names.
+    `clock` times the evidence in seconds; httpx's own gives none. Raises `ConfigurationError` for another name.
     """
     match name:
         case "httpcore2":

@@ -52,7 +52,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._arguments = arguments
         self._ssl = ssl_context(arguments)
         self._proxy = as_proxy(arguments.get("proxy"))
-        self.renew()
+        self._session: aiohttp.ClientSession | None = None
+        self._slots = self._all_slots()
         renew_after_fork(self)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -85,9 +86,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def renew(self) -> None:
         """Start afresh; an old session is kept, unused, because its connections belong to the parent's event loop."""
-        _inherited.append(getattr(self, "_session", None))
-        self._session: aiohttp.ClientSession | None = None
-        self._slots = Slots(self._arguments.get("limits", DEFAULT_LIMITS).max_connections)
+        _inherited.append(self._session)
+        self._session = None
+        self._slots = self._all_slots()
+
+    def _all_slots(self) -> Slots:
+        return Slots(self._arguments.get("limits", DEFAULT_LIMITS).max_connections)
 
 
 _inherited: list[aiohttp.ClientSession | None] = []

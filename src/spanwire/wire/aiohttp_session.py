@@ -7,7 +7,7 @@ import base64
 import io
 import socket
 import ssl
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, Self
 
 import aiohttp
@@ -87,7 +87,7 @@ def options(request: httpx.Request, proxy: httpx.Proxy | None) -> dict[str, Any]
         "method": request.method,
         # Not `str(url)`: aiohttp would make an Authorization header of its credentials. Encoded: httpx has done that.
         "url": URL(f"{url.scheme}://{url.netloc.decode()}{url.raw_path.decode()}", encoded=True),
-        "headers": _headers(request),
+        "headers": _text(request.headers),
         "data": _body(request),
         "allow_redirects": False,
         "timeout": aiohttp.ClientTimeout(connect=timeout.get("connect"), sock_read=timeout.get("read")),
@@ -100,7 +100,7 @@ def options(request: httpx.Request, proxy: httpx.Proxy | None) -> dict[str, Any]
 
 def _send_by_proxy(asked: dict[str, Any], proxy: httpx.Proxy) -> None:
     """A tunnel gets the proxy's headers by itself; without one they are the request's, where the request has none."""
-    headers = CIMultiDict((name.decode("ascii"), value.decode(proxy.headers.encoding)) for name, value in proxy.headers.raw)
+    headers = _text(proxy.headers)
     if proxy.raw_auth is not None:
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(b":".join(proxy.raw_auth)).decode()
     asked["proxy"] = str(proxy.url)
@@ -110,13 +110,11 @@ def _send_by_proxy(asked: dict[str, Any], proxy: httpx.Proxy) -> None:
         asked["headers"].extend((name, value) for name, value in headers.items() if name not in asked["headers"])
 
 
-def _headers(request: httpx.Request) -> CIMultiDict[str]:
-    encoding = request.headers.encoding
-    return CIMultiDict(
-        (name.decode("ascii"), value.decode(encoding))
-        for name, value in request.headers.raw
-        if name.lower() != b"transfer-encoding"  # aiohttp frames the body
-    )
+def _text(headers: httpx.Headers) -> CIMultiDict[str]:
+    """The headers as they were given, but for the framing of the body, which is aiohttp's."""
+    encoding = headers.encoding
+    pairs = ((name.decode("ascii"), value.decode(encoding)) for name, value in headers.raw)
+    return CIMultiDict((name, value) for name, value in pairs if name.lower() != "transfer-encoding")
 
 
 def _body(request: httpx.Request) -> Any:

@@ -53,23 +53,39 @@ class WireRequest(httpcore2.Request):
 
 
 class Line:
-    """What is known of one connection of the pool for as long as it lives."""
+    """One connection of the pool, whom it reaches, and which request has begun to open it for HTTP/2."""
 
-    __slots__ = ("peer",)
+    __slots__ = ("connection", "multiplexes", "opener", "peer")
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Any, multiplexes: bool) -> None:
+        self.connection, self.multiplexes = connection, multiplexes
         self.peer: Peer | None = None
+        self.opener: Connecting | None = None
+
+    def watch_opening(self, stream: Any) -> None:
+        """Note who writes the connection's preface, until the next write: that one is of a request."""
+        write = stream.write
+
+        def opening(*arguments: Any, **named: Any) -> Any:
+            if self.opener is None:
+                self.opener = connecting.get(None)
+            else:
+                self.opener = None
+                del stream.write
+            return write(*arguments, **named)
+
+        stream.write = opening
 
 
 class Connecting:
     """The making of a connection on behalf of one request: a stop-watch over its steps, and its socket, once open."""
 
-    __slots__ = ("_attempt", "_clock", "_line", "_started", "_token", "stream")
+    __slots__ = ("_attempt", "_clock", "_line", "_started", "_stream", "_token")
 
     def __init__(self, request: WireRequest, line: Line) -> None:
         self._attempt, self._clock, self._line = request.attempt, request.clock, line
         self._started: float | None = None
-        self.stream: Any = None
+        self._stream: Any = None
 
     def __enter__(self) -> Self:
         self._token = connecting.set(self)
@@ -83,6 +99,7 @@ class Connecting:
 
     def start(self) -> None:
         """A step begins; the watch runs on between the steps, where the proxy's tunnel is built."""
+        self._go_on()
         if self._started is None:
             self._started = self._clock()
 
@@ -93,27 +110,41 @@ class Connecting:
 
     def reached(self, stream: Any, timed: Callable[..., Any]) -> None:
         """A socket is open: keep it, note its other end, and have its TLS handshake `timed` as well."""
-        self.stream = stream
+        self._stream = stream
+        self._go_on()
         stream.start_tls = partial(timed, self, stream.start_tls)
+        if self._line.multiplexes:
+            self._line.watch_opening(stream)
         with suppress(OSError):  # a server that has hung up already has no name
             address = stream.get_extra_info("server_addr")
             if isinstance(address, tuple):  # a Unix socket's is a string
                 self._line.peer = (address[0], address[1])
 
+    def _go_on(self) -> None:
+        """Have the pool find another connection, if it will drop this one.
+
+        Several requests may wait for one connection that may become HTTP/2. When one of them fails or is cancelled,
+        httpcore2 takes the connection for closed; one made all the same would belong to no pool, and never be closed.
+        """
+        if self._line.connection.is_closed():
+            raise httpcore2.ConnectionNotAvailable
+
+    def left_over(self) -> Any:
+        """What a failed first request leaves open: a connection that would block its slot for ever, or a lone socket.
+
+        httpcore2 forgets both of them in some of the ways to fail: a cancelled TLS handshake, a tunnel whose TLS
+        handshake fails, a cancellation on trio between connecting and sending. And one that was cancelled while it
+        opened a connection for HTTP/2 leaves it with a wrong count of its streams, on which every later request fails.
+        """
+        connection = self._line.connection
+        if not connection.is_connected():
+            return self._stream
+        usable = connection.is_available() or connection.is_idle()
+        return None if usable and self._line.opener is not self else connection
+
 
 connecting: ContextVar[Connecting] = ContextVar("spanwire.wire.connecting")
 """What the network backend tells, while a connection is made."""
-
-
-def left_over(connection: Any, made: Connecting) -> Any:
-    """What a failed first request leaves open: a connection that would block its slot for ever, or a lone socket.
-
-    httpcore2 forgets both of them in some of the ways to fail: a cancelled TLS handshake, a tunnel whose TLS handshake
-    fails, a cancellation on trio between connecting and sending.
-    """
-    if not connection.is_connected():
-        return made.stream
-    return None if connection.is_available() or connection.is_idle() else connection
 
 
 def retire_when_broken(connection: Any) -> None:

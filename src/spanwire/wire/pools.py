@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import httpcore2
 
-from .connecting import Connecting, Line, WireRequest, connecting, left_over, retire_when_broken
+from .connecting import Connecting, Line, WireRequest, connecting, retire_when_broken
 
 
 class Backend(httpcore2.SyncBackend):
@@ -45,12 +45,12 @@ class Pool(httpcore2.ConnectionPool):
         connection = super().create_connection(origin)
         if self._may_multiplex:
             retire_when_broken(connection)
-        _watch(connection)
+        _watch(connection, Line(connection, self._may_multiplex))
         return connection
 
 
-def _watch(connection: httpcore2.ConnectionInterface) -> None:
-    send, line = connection.handle_request, Line()
+def _watch(connection: httpcore2.ConnectionInterface, line: Line) -> None:
+    send = connection.handle_request
 
     def reused(request: WireRequest) -> httpcore2.Response:
         request.assigned(line.peer)
@@ -62,7 +62,7 @@ def _watch(connection: httpcore2.ConnectionInterface) -> None:
             try:
                 response = send(request)
             except BaseException:
-                _close(left_over(connection, watch))
+                _close(watch.left_over())
                 raise
         connection.handle_request = reused  # type: ignore[method-assign, assignment]
         return response
@@ -112,12 +112,12 @@ class AsyncPool(httpcore2.AsyncConnectionPool):
         connection = super().create_connection(origin)
         if self._may_multiplex:
             retire_when_broken(connection)
-        _awatch(connection)
+        _awatch(connection, Line(connection, self._may_multiplex))
         return connection
 
 
-def _awatch(connection: httpcore2.AsyncConnectionInterface) -> None:
-    send, line = connection.handle_async_request, Line()
+def _awatch(connection: httpcore2.AsyncConnectionInterface, line: Line) -> None:
+    send = connection.handle_async_request
 
     # Not `async def`: it hands the coroutine on, and so adds no frame to every resumption.
     def reused(request: WireRequest) -> Awaitable[httpcore2.Response]:
@@ -130,7 +130,7 @@ def _awatch(connection: httpcore2.AsyncConnectionInterface) -> None:
             try:
                 response = await send(request)
             except BaseException:
-                await _aclose(left_over(connection, watch))
+                await _aclose(watch.left_over())
                 raise
         connection.handle_async_request = reused  # type: ignore[method-assign, assignment]
         return response

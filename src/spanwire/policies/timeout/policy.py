@@ -11,7 +11,7 @@ import math
 
 import httpx
 
-from ...call import Call
+from ...call import CALL, Call
 from ...errors import AttemptTimeout, DeadlineExceeded
 from ...kit import Kit, Layer
 from ...runtime.protocol import Next, Runtime
@@ -28,13 +28,15 @@ class TotalDeadline(Layer[Timeout]):
     """Ends a call that has used up its total time."""
 
     async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
-        this = Call.of(request)
+        this: Call = request.extensions[CALL]
         if this.deadline is None:
             return await call(request)
         left = this.deadline - self.kit.clock()
         if left <= 0:
             raise exceeded(this, self.kit)
         try:
+            if not io.cuts:
+                return await call(request)
             with io.deadline(left):
                 return await call(request)
         except (TimeoutError, httpx.TimeoutException) as error:
@@ -45,7 +47,7 @@ class TotalDeadline(Layer[Timeout]):
 
 def exceeded(this: Call, kit: Kit) -> DeadlineExceeded:
     """Tell that a call's time is up, and make the error that says so."""
-    this.mark(this._phase, kit.clock())
+    this.mark(this.phase, kit.clock())
     phase, seconds = max(this.phases.items(), key=lambda item: item[1])
     total = this.total or 0.0
     kit.signals.emit(DeadlinePassed(total, phase, seconds, len(this.attempts)), this)
@@ -67,11 +69,11 @@ class AttemptDeadline(Layer[Timeout]):
         self._attempt = math.inf if config.attempt is None else config.attempt
 
     async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
-        deadline = Call.of(request).deadline
-        left = math.inf if deadline is None else max(0.0, deadline - self.kit.clock())
-        self._cut(request, min(left, self._attempt))
-        if self._attempt >= left:
-            return await call(request)  # the total deadline comes first
+        deadline = request.extensions[CALL].deadline
+        left = math.inf if deadline is None else deadline - self.kit.clock()
+        self._cut(request, left if left < self._attempt else self._attempt)
+        if not io.cuts or self._attempt >= left:
+            return await call(request)  # nothing can be cut, or the total deadline comes first
         try:
             with io.deadline(self._attempt):
                 return await call(request)
@@ -94,6 +96,7 @@ class AttemptDeadline(Layer[Timeout]):
             else:
                 return
             extensions[PHASE_TIMEOUTS] = asked
+        limit = max(limit, 0.0)
         if limit == math.inf:
             extensions["timeout"] = asked
         else:

@@ -1,0 +1,74 @@
+"""What the arguments of `spanwire get` ask for, checked before anything is sent. Messages never show a value that may be secret."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ...errors import ConfigurationError
+from ...override import override
+from ...redact import redacted
+
+Headers = list[tuple[bytes, bytes]]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NAME = re.compile(r"[A-Za-z][A-Za-z-]{0,39}(?=$|[\s=])")
+"""What is surely no value: it may be shown although no colon says that it is a name."""
+_FORM = "application/x-www-form-urlencoded"
+
+
+def request(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments for `client.build_request`.
+
+    Raises:
+        ConfigurationError: if the URL, the method, a header or the data is impossible.
+    """
+    headers = [_header(given) for given in options.header]
+    data = None if options.data is None else _data(options.data)
+    if data is not None and not any(name.lower() == b"content-type" for name, _ in headers):
+        headers.append((b"Content-Type", _FORM.encode()))
+    extensions = override(idempotent=True) if options.idempotent else None
+    return {"method": _method(options, data), "url": _url(options.url), "headers": headers, "content": data, "extensions": extensions}
+
+
+def _url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        shown = redacted(re.sub(r"[^/@\s]*@", "REDACTED@", text))
+        raise ConfigurationError(f"{shown!r} is not a URL that can be called: write it in full, such as https://example.com/path")
+    return url
+
+
+def _method(options: argparse.Namespace, data: bytes | None) -> str:
+    method = str(options.method or ("GET" if data is None else "POST")).upper()
+    if not _TOKEN.fullmatch(method):
+        raise ConfigurationError(f"--method {method!r} is not a method: give one such as GET, POST or DELETE")
+    return method
+
+
+def _header(given: str) -> tuple[bytes, bytes]:
+    name, colon, value = given.partition(":")
+    value = value.strip()
+    if not colon or not _TOKEN.fullmatch(name) or any(ord(char) < 32 and char != "\t" for char in value):
+        found = _NAME.match(given)
+        raise ConfigurationError(f"--header {f'{found[0]!r} ' if found else ''}is not a header: write it as 'Name: value', on one line")
+    return name.encode(), value.encode()
+
+
+def _data(given: str) -> bytes:
+    if given in ("-", "@-"):
+        return sys.stdin.buffer.read()
+    if not given.startswith("@"):
+        return given.encode()
+    try:
+        return Path(given[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"--data {given!r} cannot be read ({error.strerror}): name a file that can") from None

@@ -1,0 +1,51 @@
+"""The error of a refusal: which breaker, on what evidence, and when to come again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from ...errors import CircuitOpen
+from .decisions import BreakerRejected
+from .states import Reason
+
+
+def refused(refusal: BreakerRejected, tripped_by: Any, request: httpx.Request) -> CircuitOpen:
+    """The error that a refused caller gets."""
+    return CircuitOpen(
+        f"the circuit breaker of {refusal.breaker} is {_state(refusal)}; nothing was sent: {_remedy(refusal)}",
+        request=request,
+        retry_after=refusal.retry_after,
+        breaker=refusal.breaker,
+        tripped_by=tripped_by,
+    )
+
+
+def _state(refusal: BreakerRejected) -> str:
+    match refusal.reason:
+        case "open":
+            return f"open since {_cause(refusal)}"
+        case "probing":
+            return f"half-open, with every probe that it may send under way, since {_cause(refusal)}"
+        case _:
+            return "forced open by the application"
+
+
+def _cause(refusal: BreakerRejected) -> str:
+    total = f"{refusal.total} calls within {refusal.window:g} s"
+    match refusal.rule:
+        case Reason.CONSECUTIVE_FAILURES:
+            return f"{refusal.streak} calls in a row failed (limit {refusal.threshold:g})"
+        case Reason.SLOW_CALL_RATIO:
+            return f"{refusal.slow} of {total} were slow (limit {refusal.threshold:.0%})"
+        case _:
+            return f"{refusal.failures} of {total} failed (limit {refusal.threshold:.0%})"
+
+
+def _remedy(refusal: BreakerRejected) -> str:
+    if refusal.reason == "forced_open":
+        return f"`client.circuit_breakers[{refusal.breaker!r}].reset()` closes it"
+    if refusal.retry_after is None:
+        return "ask again when one has come back"
+    return f"ask again in {refusal.retry_after:.1f} s"

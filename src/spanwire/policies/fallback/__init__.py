@@ -1,0 +1,1 @@
+"""What is served in place of a failure."""

@@ -1,0 +1,1 @@
+"""Retries: which outcomes, how often, after which wait, and within which budget."""

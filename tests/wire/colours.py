@@ -1,0 +1,97 @@
+"""A wire under a plain httpx client, driven in the same words whatever its colour: sync, asyncio, trio, aiohttp."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Self
+
+import anyio
+import anyio.from_thread
+import httpx
+
+from spanwire.wire import async_wire, sync_wire
+
+BACKENDS = {"sync": None, "asyncio": "asyncio", "trio": "trio", "aiohttp": "asyncio"}
+
+
+class Wire:
+    """One transport and its client; the async ones live on an event loop of their own."""
+
+    def __init__(self, colour: str, name: str | None = None, **arguments: Any) -> None:
+        self.colour = colour
+        name = name or ("aiohttp" if colour == "aiohttp" else "httpcore2")
+        self._stack = contextlib.ExitStack()
+        if BACKENDS[colour] is None:
+            self.transport: Any = sync_wire(name, **arguments)
+            self.client: Any = self._stack.enter_context(httpx.Client(transport=self.transport, trust_env=False))
+        else:
+            portal = anyio.from_thread.start_blocking_portal(backend=BACKENDS[colour])
+            self._portal = self._stack.enter_context(portal)
+            self.transport = async_wire(name, **arguments)
+            client = httpx.AsyncClient(transport=self.transport, trust_env=False)
+            self.client = self._stack.enter_context(self._portal.wrap_async_context_manager(client))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call it, and await what it returns where this colour awaits."""
+        if self.colour == "sync":
+            return function(*arguments, **named)
+        return self._portal.call(partial(function, *arguments, **named))
+
+    def send(self, method: str, url: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        request = self.client.build_request(method, url, **options)
+        response: httpx.Response = self.run(self.client.send, request, stream=stream)
+        return response
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        return self.send("GET", url, **options)
+
+    def chunks(self, response: httpx.Response) -> Any:
+        """An iterator over the chunks of a streamed body, blocking for each of them."""
+        if self.colour == "sync":
+            return response.iter_raw()
+        chunks = response.aiter_raw()
+        return iter(lambda: self.run(partial(anext, chunks, None)), None)
+
+    def read(self, response: httpx.Response) -> bytes:
+        body: bytes = self.run(response.read if self.colour == "sync" else response.aread)
+        return body
+
+    def close(self, response: httpx.Response) -> None:
+        self.run(response.close if self.colour == "sync" else response.aclose)
+
+    def together(self, number: int, url: str, **options: Any) -> list[int | Exception]:
+        """The same request `number` times at once: the status of each answer, or the error."""
+        if self.colour == "sync":
+            with ThreadPoolExecutor(number) as threads:
+                return list(threads.map(lambda _: self._status(url, options), range(number)))
+        results: list[int | Exception] = self.run(self._together, number, url, options)
+        return results
+
+    def _status(self, url: str, options: dict[str, Any]) -> int | Exception:
+        try:
+            return self.client.get(url, **options).status_code
+        except httpx.HTTPError as error:
+            return error
+
+    async def _together(self, number: int, url: str, options: dict[str, Any]) -> list[int | Exception]:
+        results: list[int | Exception] = []
+
+        async def one() -> None:
+            try:
+                results.append((await self.client.get(url, **options)).status_code)
+            except httpx.HTTPError as error:
+                results.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(number):
+                tasks.start_soon(one)
+        return results
