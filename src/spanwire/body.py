@@ -9,7 +9,7 @@ import httpx
 
 from .call import Call
 from .kit import Kit
-from .policies.timeout.policy import exceeded
+from .policies.timeout.policy import EARLY, exceeded
 from .runtime.protocol import Runtime
 
 
@@ -74,7 +74,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     def _failure(self, error: BaseException) -> BaseException:
         """What the caller sees of an error while reading, told as the end of the call."""
         timed_out = isinstance(error, (TimeoutError, httpx.TimeoutException))
-        if timed_out and self._call.remaining(self._kit.clock()) <= 0.002:
+        if timed_out and self._call.remaining(self._kit.clock()) <= EARLY:
             error = exceeded(self._call, self._kit)
         self._ended(self, error)
         return error

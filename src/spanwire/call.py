@@ -6,13 +6,14 @@ retries and hedges, and ends when the body is read or closed. Times are seconds 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
 from .decisions import Decision
 from .redact import redacted
+from .target import target_of
 
 if TYPE_CHECKING:
     from .override import Override
@@ -49,25 +50,29 @@ class Link:
 
 
 class Attempt:
-    """One request on the wire. `pool_wait`, `connect` (seconds), `peer` and `abort` are written by the wire."""
+    """One request on the wire. What is not set at its start has its default in the class, which makes a start cheap."""
 
-    __slots__ = ("abort", "connect", "context", "ended", "endpoint", "error", "kind", "number", "peer", "pool_wait", "protocol", "started", "status")
+    ended = 0.0
+    status: int | None = None
+    error: str | None = None
+    """The class of its error; None also if it was cancelled."""
+    protocol: bytes | None = None
+    endpoint: str | None = None
+    pool_wait = 0.0
+    """Seconds that it waited for a connection of the pool; the wire writes this and what follows."""
+    connect: float | None = None
+    """Seconds to connect, TLS included, if it made a connection."""
+    peer: tuple[str, int] | None = None
+    """Address and port of the socket's other end."""
+    abort: Callable[[], None] | None = None
+    """Cuts it off from another thread; None if nothing is under way, or nobody knows how."""
+    context: Any = None
+    """The telemetry's reference to its span, for links."""
 
     def __init__(self, number: int, kind: str, started: float) -> None:
         self.number = number
         self.kind = kind
         self.started = started
-        self.ended = 0.0
-        self.status: int | None = None
-        self.error: str | None = None
-        self.endpoint: str | None = None
-        self.pool_wait = 0.0
-        self.connect: float | None = None
-        self.peer: tuple[str, int] | None = None
-        self.protocol: bytes | None = None
-        self.abort: Callable[[], None] | None = None
-        self.context: Any = None
-        """The telemetry's reference to its span, for links."""
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} {self.kind} {self.status or self.error or 'under way'}>"
@@ -76,11 +81,32 @@ class Attempt:
 class Call:
     """One logical call: its deadline, attempts, decisions with their times, and the time line of its phases."""
 
-    __slots__ = (
-        "_at_work", "_since", "attempts", "baseline", "body", "client", "clock", "deadline", "decisions", "ended", "error",
-        "idempotent", "last_request", "links", "method", "notable", "outcome", "override", "phase", "phases", "policy_hash", "route", "scope",
-        "span", "started", "streamed", "total", "trace_id", "url",
-    )  # fmt: skip
+    ended: float | None = None
+    route: str | None = None
+    idempotent: bool | None = None
+    decisions: Sequence[tuple[float, Decision]] = ()
+    links: Sequence[Link] = ()
+    phase = "other"
+    """The phase that its time line is in."""
+    _at_work = 0
+    outcome: Outcome | None = None
+    error: str | None = None
+    notable = False
+    baseline = False
+    carries = False
+    """Whether more than the plain trace context goes with its requests: baggage, or a trace state."""
+    override: Override | None = None
+    span: Any = None
+    """The telemetry's span of the call, opaque to policies."""
+    scope: Any = None
+    """The telemetry's context below that span."""
+    trace_id = 0
+    body: object = None
+    """The body of the response that arrived last."""
+    streamed = False
+    """Whether the end of that body is the end of the call."""
+    last_request = 0
+    """The identity of the request object that was sent last, to tell a redirect from an answer to a challenge."""
 
     def __init__(self, request: httpx.Request, clock: Callable[[], float], client: str, policy_hash: str, total: float | None) -> None:
         now = clock()
@@ -89,35 +115,13 @@ class Call:
         self.policy_hash = policy_hash
         self.method = request.method
         self.url = request.url
+        self.target = target_of(self.url)
+        """Where it was sent at first; `target_of(request.url)` is where a request of it goes now."""
         self.started = self._since = now
-        self.ended: float | None = None
         self.total = total
         self.deadline = None if total is None else now + total
-        self.route: str | None = None
-        self.idempotent: bool | None = None
         self.attempts: list[Attempt] = []
-        self.decisions: list[tuple[float, Decision]] = []
-        self.links: list[Link] = []
         self.phases: dict[str, float] = {}
-        self.phase = "other"
-        """The phase that its time line is in."""
-        self._at_work = 0
-        self.outcome: Outcome | None = None
-        self.error: str | None = None
-        self.notable = False
-        self.baseline = False
-        self.override: Override | None = None
-        self.span: Any = None
-        """The telemetry's span of the call, opaque to policies."""
-        self.scope: Any = None
-        """The telemetry's context below that span."""
-        self.trace_id = 0
-        self.body: object = None
-        """The body of the response that arrived last."""
-        self.streamed = False
-        """Whether the end of that body is the end of the call."""
-        self.last_request = 0
-        """The identity of the request object that was sent last, to tell a redirect from an answer to a challenge."""
 
     @staticmethod
     def of(request: httpx.Request) -> Call:
@@ -139,11 +143,14 @@ class Call:
 
     def begin(self, kind: str, now: float) -> Attempt:
         """An attempt starts. Attempts that overlap (hedging) count once on the time line."""
-        attempt = Attempt(len(self.attempts) + 1, kind, now)
-        self.attempts.append(attempt)
+        attempts = self.attempts
+        attempt = Attempt(len(attempts) + 1, kind, now)
+        attempts.append(attempt)
         self._at_work += 1
-        if self.phase != "attempt":
-            self.mark("attempt", now)
+        phases, phase = self.phases, self.phase
+        if phase != "attempt":  # as `mark` does
+            phases[phase] = phases.get(phase, 0.0) + now - self._since
+            self._since, self.phase = now, "attempt"
         return attempt
 
     def finish(self, attempt: Attempt, now: float) -> None:
@@ -151,7 +158,9 @@ class Call:
         attempt.ended = now
         self._at_work -= 1
         if not self._at_work:
-            self.mark("other", now)
+            phases, phase = self.phases, self.phase
+            phases[phase] = phases.get(phase, 0.0) + now - self._since
+            self._since, self.phase = now, "other"
         if attempt.pool_wait:
             self._move("pool", attempt.pool_wait)
         if attempt.connect:
@@ -177,14 +186,14 @@ class Call:
             self.notable = True
         if len(self.decisions) >= MAX_DECISIONS:
             return False
-        self.decisions.append((now - self.started, decision))
+        self.decisions = [*self.decisions, (now - self.started, decision)]
         return True
 
     def link(self, context: Any, relation: str) -> bool:
         """Link the call's span to a cause; False if there is none or there are too many."""
         if context is None or len(self.links) >= MAX_LINKS:
             return False
-        self.links.append(Link(context, relation))
+        self.links = [*self.links, Link(context, relation)]
         return True
 
     def judge(self, status: int) -> None:
@@ -195,14 +204,9 @@ class Call:
             self.error = str(status) if failed else None
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in Call.__slots__ if name not in _OF_THIS_PROCESS}
-        return kept | {"url": redacted(self.url), "ended": self.started + self.duration}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name in _OF_THIS_PROCESS:
-            setattr(self, name, None)
-        for name, value in state.items():
-            setattr(self, name, value)
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
+        ended = self.started + self.duration
+        return kept | {"url": redacted(self.url), "ended": ended}
 
     def __repr__(self) -> str:
         return f"<Call {self.method} {self.outcome or 'under way'} {len(self.attempts)} attempts>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random as _random
 import warnings
-import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -13,7 +12,7 @@ import httpx
 
 from .arguments import HTTPXArguments, completed, name_of, user_agent
 from .call import CALL, OVERRIDE, Call
-from .engine import AUTH, Engine
+from .engine import AUTH, Engine, weakly
 from .figures import figures
 from .interceptors import Interceptors
 from .loading import Watch
@@ -40,13 +39,22 @@ class _Client(Handles):
         self._engine = Engine(policy, name=name or name_of(arguments), providers=providers, **engine)
         self._given = arguments
         self._raises_for_status = raise_for_status
-        weakref.finalize(self, self._engine.close).atexit = False
+        self._engine.reloaded = weakly(self._retime)
         ready = completed(arguments, self._engine.policy)
         ready["mounts"] = {pattern: wire and self._wrapped(wire) for pattern, wire in (ready.get("mounts") or {}).items()}
         return ready
 
     def _wrapped(self, wire: Any) -> Any:
         raise NotImplementedError
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """The cookies that the client sends and keeps."""
+        return self._cookies
+
+    @cookies.setter
+    def cookies(self, cookies: Any) -> None:
+        self._cookies = _Cookies(cookies)
 
     def _pipeline_layers(self) -> Mapping[Any, Any]:
         return self._engine.pipeline.layers
@@ -73,8 +81,12 @@ class _Client(Handles):
             ConfigurationError: if it is no policy, or its `connection` differs; the old policy stays in force.
         """
         self._engine.reload(policy)
-        if "timeout" not in self._given and policy.timeout is not None:
-            self.timeout = httpx.Timeout(**policy.timeout.phases())
+
+    def _retime(self) -> None:
+        """Give requests the phase timeouts of the policy in force, unless the caller gave others."""
+        timeout = self.policy.timeout
+        if "timeout" not in self._given and timeout is not None:
+            self.timeout = httpx.Timeout(**timeout.phases())
 
     def metrics(self) -> dict[str, Any]:
         """The client's figures from its ledger: requests, retries, breakers, times. Needs no SDK, and stays readable after closing."""
@@ -100,6 +112,7 @@ class _Client(Handles):
         return f"<spanwire.{type(self).__name__} {self.name!r} policy {self._engine.hash}>"
 
     is_closed: bool
+    _cookies: httpx.Cookies
     auth: Any
     timeout: Any
 
@@ -110,6 +123,14 @@ def _raise_for_status(response: httpx.Response) -> None:
         response.raise_for_status()
     except httpx.HTTPStatusError as error:
         raise httpx.HTTPStatusError(redacted_text(str(error)), request=error.request, response=error.response) from None
+
+
+class _Cookies(httpx.Cookies):
+    """httpx's cookies, which look only at responses that set any, as httpx2's do: else the look costs a quarter of a call."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        if "set-cookie" in response.headers or "set-cookie2" in response.headers:
+            super().extract_cookies(response)
 
 
 class _CallAuth(httpx.Auth):
@@ -188,6 +209,7 @@ class Client(_Client, httpx.Client):
             meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
         )  # fmt: skip
         super().__init__(**ready)
+        self._cookies = _Cookies(self._cookies.jar)
         user_agent(arguments, self.headers)
 
     def _wrapped(self, wire: httpx.BaseTransport) -> Transport:
@@ -265,6 +287,7 @@ class AsyncClient(_Client, httpx.AsyncClient):
             meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
         )  # fmt: skip
         super().__init__(**ready)
+        self._cookies = _Cookies(self._cookies.jar)
         user_agent(arguments, self.headers)
 
     def _wrapped(self, wire: httpx.AsyncBaseTransport) -> AsyncTransport:

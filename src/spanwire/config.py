@@ -63,7 +63,8 @@ def _path(loc: Iterable[object], model: type[pydantic.BaseModel]) -> list[str]:
     """The steps to a value as the user writes them: without the tags that pydantic puts in for members of a union."""
     path: list[str] = []
     for step in map(str, loc):
-        kinds = [inner.model_fields["kind"].default for inner in _models_at(path, model) if "kind" in inner.model_fields]
+        models = _models_at(path, model)
+        kinds = [inner.model_fields["kind"].default for inner in models if "kind" in inner.model_fields]
         if step not in kinds:
             path.append(step)
     return path

@@ -30,6 +30,7 @@ from .report import REPORT, Report
 from .runtime.protocol import Handle, Next, Runtime
 from .signals import Listener, Signals
 from .telemetry import Providers, Telemetry
+from .wire.fork import renew_after_fork
 
 AUTH = "spanwire.auth"
 """The key that marks a request which an auth flow made, such as one for a token."""
@@ -57,14 +58,21 @@ class Engine:
         self.telemetry = Telemetry(self.account, providers or Providers(), attempt_spans)
         self.signals = Signals(self.account, (self.telemetry, *listeners), clock or time.monotonic)
         self.kit = Kit(name, clock or time.monotonic, time.time, random or _random.Random(), self.signals)
-        self.interceptors = Interceptors(interceptors, self._compose)
+        self.interceptors = Interceptors(interceptors, weakly(self._compose))
         self.pools: list[Callable[[], tuple[int, int]]] = []
         self.used = False
+        self.reloaded: Callable[[], object] = tuple
+        """Called after another policy was put in force."""
         self._watching: Handle | None = None
+        self._taken = self.watch and (self.watch.policy, self.watch.error)
+        """What was last taken from the watched file; others may share the watch, and be told of a change first."""
         self._lock = threading.Lock()
         self._swap(Pipeline(self.policy, self.kit), self.policy)
-        self.account.observe = self._observe
+        self.account.observe = weakly(self._observe)
         self.telemetry.book.open(self.account)
+        # Whoever can count holds the signals: bodies that are still being read count after the client is closed.
+        weakref.finalize(self.signals, self.telemetry.book.close, self.account).atexit = False
+        renew_after_fork(self)
 
     # -- the policy in force ---------------------------------------------------------------------------------------
 
@@ -92,7 +100,8 @@ class Engine:
             if policy.connection != self.policy.connection:
                 raise ConfigurationError("`connection` cannot be reloaded, since the pool is in use: make a new client for it")
             self._swap(Pipeline(policy, self.kit, self.pipeline), policy)
-        self.signals.emit(ConfigLoaded(self.hash))
+        self.reloaded()
+        self.signals.emit(ConfigLoaded(policy.hash))
 
     def chain(self, io: Runtime) -> Next:
         """The chain of the policy in force, for one transport's runtime."""
@@ -109,19 +118,21 @@ class Engine:
         with self._lock:
             if self._watching is None or not self._watching.running:
                 self._watching = io.spawn(_Watching(weakref.ref(self), io).run, "policy-watch")
+                weakref.finalize(self, self._watching.cancel).atexit = False
 
     def look(self) -> None:
         """Put in force what the watched file says now, if it changed; an impossible one is told and changes nothing."""
         assert self.watch is not None
-        found = self.watch.poll()
-        if found is None:
-            return
+        self.watch.poll()
+        before, self._taken = self._taken, (self.watch.policy, self.watch.error)
+        policy, error = self._taken
         try:
-            if isinstance(found, ConfigurationError):
-                raise found
-            self.reload(found)
-        except ConfigurationError as error:
-            self.signals.emit(ConfigRejected(self.hash, str(error)))
+            if error is not None and (before is None or error is not before[1]):
+                raise error
+            if before is None or policy is not before[0]:
+                self.reload(policy)
+        except ConfigurationError as problem:
+            self.signals.emit(ConfigRejected(self.hash, str(problem)))
 
     # -- the life of a call ----------------------------------------------------------------------------------------
 
@@ -192,7 +203,11 @@ class Engine:
 
     def succeeded(self, call: Call, response: httpx.Response) -> None:
         """The call ended with a response whose body is read."""
-        call.judge(response.status_code)
+        if call.outcome is None:
+            if response.status_code < 400:
+                call.outcome = "success"
+            else:
+                call.judge(response.status_code)
         self.signals.close(call)
 
     def failed(self, call: Call, error: BaseException) -> None:
@@ -214,20 +229,37 @@ class Engine:
         yield Observation(metrics.POLICY_INFO, 1, (self.hash,))
         for name, value in self._limits:
             yield Observation(metrics.POLICY_LIMIT, value, (name,))
-        active, idle = (sum(column) for column in zip(*[pool() for pool in self.pools], strict=True)) if self.pools else (0, 0)
-        yield Observation(metrics.POOL_CONNECTIONS, active, ("active",))
-        yield Observation(metrics.POOL_CONNECTIONS, idle, ("idle",))
+        for active, idle in [pool() for pool in self.pools]:
+            yield Observation(metrics.POOL_CONNECTIONS, active, ("active",))
+            yield Observation(metrics.POOL_CONNECTIONS, idle, ("idle",))
         yield from self.pipeline.observe()
 
     def close(self) -> None:
-        """The client ended: its numbers join the sums of the ended ones."""
+        """The client ended; calls whose bodies are still being read go on to count."""
         if self._watching is not None:
             self._watching.cancel()
-        self.telemetry.book.close(self.account)
+        self.account.rest()
         self.pools.clear()
+
+    def renew(self) -> None:
+        """In a forked child: the parent's other threads are not here, neither with their calls nor to release a lock."""
+        self._lock = threading.Lock()
+        self.interceptors.renew()
+        self.signals.active.value = 0
 
     def __repr__(self) -> str:
         return f"<Engine {self.name!r} policy {self.hash}>"
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method for as long as its object lives, and nothing afterwards: who holds it does not hold the object."""
+    known = weakref.WeakMethod(method)
+
+    def called() -> Any:
+        found = known()
+        return () if found is None else found()
+
+    return called
 
 
 def _checked(policy: Policy | None) -> Policy:

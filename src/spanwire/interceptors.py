@@ -76,6 +76,10 @@ class Interceptors:
         """Those around the call, or around the attempt, as middleware."""
         return tuple(layer for _, around, layer in self._kept if around == what)
 
+    def renew(self) -> None:
+        """In a forked child: whoever held the lock may not be here."""
+        self._lock = threading.Lock()
+
     def __iter__(self) -> Iterator[Any]:
         return iter([one for one, _, _ in self._kept])
 

@@ -7,15 +7,18 @@ so that no counter ever goes back when clients come and go. Nothing here refers 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from .decisions import METRICS, Decision, Metric, counter, labels_of, Attribute, Count, CLIENT
 
 OTHER = "_other"
+_log = logging.getLogger("spanwire")
 
 DROPPED = counter(
     "spanwire.telemetry.dropped", "{item}", "What telemetry had to leave out.",
@@ -54,6 +57,8 @@ class Account:
         self.observed: frozenset[Metric] = frozenset()
         """The metrics that `observe` speaks of; what it says of a counter adds to the counter's cell."""
         self._seen: dict[str, set[str]] = {}
+        self._told: dict[tuple[Metric, Labels], float] = {}
+        """The most that was told of each counter that `observe` speaks of."""
         self._lock = threading.Lock()
 
     def cell(self, metric: Metric, *labels: str) -> Cell:
@@ -71,9 +76,12 @@ class Account:
         return cell
 
     def bounded(self, attribute: Attribute, label: str) -> str:
-        """The label, or `_other` once the attribute has had its fill of different ones."""
+        """The label, or `_other`, counted, once the attribute has had its fill of different ones."""
         with self._lock:
-            return self._bounded(attribute, label)
+            kept = self._bounded(attribute, label)
+        if kept != label:
+            self.cell(DROPPED, "series").value += 1
+        return kept
 
     def _bounded(self, attribute: Attribute, label: str) -> str:
         if attribute.values or not attribute.limit:
@@ -89,15 +97,64 @@ class Account:
         for move in decision.MOVES:
             if isinstance(move, Count):
                 labels = tuple(_text(getattr(decision, name)) for name in labels_of(type(decision), move.metric))
-                self.cell(move.metric, *labels).value += getattr(decision, move.by) if move.by else 1
+                much = getattr(decision, move.by) if move.by else 1  # first: a call within `+=` lets other threads in
+                self.cell(move.metric, *labels).value += much
 
     def sums(self) -> Iterator[Observation]:
-        """Every cell with its value now."""
-        for metric, cells in list(self.cells.items()):
-            for labels, cell in list(cells.items()):
-                yield Observation(metric, cell.value, labels)
+        """Every counter with its value now."""
+        for metric in {*self.cells.copy(), *(metric for metric, _ in self._told.copy())}:
+            for labels, value in self.read(metric).items():
+                yield Observation(metric, value, labels)
 
-    def value(self, name: str, **where: str) -> float:
+    # -- read ------------------------------------------------------------------------------------------------------
+
+    def read(self, metric: Metric) -> dict[Labels, float]:
+        """A metric's values of now by labels. A counter never goes back."""
+        if metric not in self.observed:
+            found = self._values(metric)
+        elif metric.kind == "counter":
+            found = self._grown(metric)
+        else:
+            found = self._now(metric)
+        for (kept, labels), value in self._told.copy().items():
+            if kept is metric:
+                found[labels] = max(value, found.get(labels, 0))
+        return found
+
+    def _values(self, metric: Metric) -> dict[Labels, float]:
+        return {labels: cell.value for labels, cell in self.cells.get(metric, {}).copy().items()}
+
+    def _now(self, metric: Metric) -> dict[Labels, float]:
+        """What `observe` says of a metric; if it fails, nothing, and that is counted."""
+        found: dict[Labels, float] = {}
+        try:
+            for kept, value, labels in self.observe():
+                if kept is metric:
+                    found[labels] = found.get(labels, 0) + value
+        except Exception:
+            self.cell(DROPPED, "listener").value += 1
+            _log.debug("the values of now cannot be told", exc_info=True)
+        return found
+
+    def _grown(self, metric: Metric) -> dict[Labels, float]:
+        """A counter's cells with what `observe` adds to them, both of one moment: it may become a cell's meanwhile."""
+        for _ in range(3):
+            cells, now = self._values(metric), self._now(metric)
+            if cells == self._values(metric):
+                break
+        for labels, value in now.items():
+            cells[labels] = cells.get(labels, 0) + value
+            self._told[metric, labels] = max(self._told.get((metric, labels), 0), cells[labels])
+        return cells
+
+    def rest(self) -> None:
+        """The client ended: what it was is told no more, what it counted stays, and what is still to come counts."""
+        for metric in self.observed:
+            if metric.kind == "counter":
+                self._grown(metric)
+        self.observe, self.observed = tuple, frozenset()
+
+    def value(self, name: str, /, **where: str) -> float:
         """The sum of a counter's series whose labels match: `value("spanwire.call.attempts", outcome="success")`."""
         metric = METRICS[name]
         keys = [attribute.key.rsplit(".", 1)[-1] for attribute in metric.attributes]
@@ -110,6 +167,7 @@ class Account:
     def clear(self) -> None:
         """Start from zero: what a forked child does, since its parent goes on telling what it counted."""
         self._lock = threading.Lock()
+        self._told.clear()
         for cells in self.cells.values():
             for cell in cells.values():
                 cell.value = 0
@@ -124,55 +182,52 @@ class Book:
 
     def __init__(self) -> None:
         self._open: set[Account] = set()
-        self._closed: dict[tuple[str, Metric, Labels], float] = {}
-        self._lock = threading.RLock()  # a finalizer may run inside the lock
+        self._ended: deque[Account] = deque()
+        self._sums: dict[tuple[str, Metric, Labels], float] = {}
+        """What ended clients have counted, by client name."""
+        self._lock = threading.Lock()
         _books.add(self)
 
     def open(self, account: Account) -> None:
         """From now on the account's numbers are told."""
         with self._lock:
+            self._settle()
             self._open.add(account)
 
     def close(self, account: Account) -> None:
-        """The client ended: what it counted stays in the sums, what it was is told no more."""
-        with self._lock:
-            if account not in self._open:
-                return
-            self._open.discard(account)
-            self._settle(account)
-        account.observe, account.observed = tuple, frozenset()
+        """Nobody counts on the account any more; it becomes part of the sums. A finalizer may say so: no lock is taken."""
+        account.rest()
+        self._ended.append(account)
 
-    def _settle(self, account: Account) -> None:
-        for metric, value, labels in (*account.sums(), *account.observe()):
-            if metric.kind == "updown":
+    def _settle(self) -> None:
+        while self._ended:
+            account = self._ended.popleft()
+            if account not in self._open:
                 continue
-            key = (account.client, metric, labels)
-            self._closed[key] = self._closed.get(key, 0) + value
+            self._open.discard(account)
+            for metric, value, labels in account.sums():
+                key = (account.client, metric, labels)
+                self._sums[key] = self._sums.get(key, 0) + value
 
     def read(self, metric: Metric) -> dict[tuple[str, Labels], float]:
         """A metric's values by client name and labels, over all clients, open and ended."""
         with self._lock:
+            self._settle()
             accounts = list(self._open)
-            found = {(client, labels): value for (client, kept, labels), value in self._closed.items() if kept is metric}
+            found = {(client, labels): value for (client, kept, labels), value in self._sums.items() if kept is metric}
         for account in accounts:
-            for labels, value in _values(account, metric):
+            for labels, value in account.read(metric).items():
                 key = (account.client, labels)
                 found[key] = found.get(key, 0) + value
         return found
 
     def after_fork(self) -> None:
         """A child starts from zero."""
-        self._lock = threading.RLock()
-        self._closed.clear()
+        self._lock = threading.Lock()
+        self._ended.clear()
+        self._sums.clear()
         for account in self._open:
             account.clear()
-
-
-def _values(account: Account, metric: Metric) -> Iterator[tuple[Labels, float]]:
-    if metric in account.observed:
-        yield from ((labels, value) for kept, value, labels in account.observe() if kept is metric)
-    for labels, cell in list(account.cells.get(metric, {}).items()):
-        yield labels, cell.value
 
 
 _books: weakref.WeakSet[Book] = weakref.WeakSet()
@@ -183,4 +238,5 @@ def _after_fork() -> None:
         book.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)

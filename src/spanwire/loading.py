@@ -102,7 +102,9 @@ def _yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _SyntaxError(error.problem or "it is no YAML", None if mark is None else mark.line + 1) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
+        raise _SyntaxError(f"a value in it cannot be read ({error}): put it in quotes if it is a text", None) from None
+    except yaml.YAMLError as error:
         raise _SyntaxError(f"it is no YAML ({type(error).__name__})", None) from None
 
 
@@ -224,26 +226,41 @@ def environment(model: type[Part], prefix: str) -> dict[str, Any]:
 
     class Source(EnvSettingsSource):
         def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
-            return _decoded(field_name, field, value, prefix)
+            return _decoded(field_name, field, value)
 
     _check_names(model, prefix)
+    _check_contradictions(model, prefix)
     fields: Any = {name: (field.annotation, None) for name, field in model.model_fields.items()}
     settings = pydantic.create_model("Settings", __base__=BaseSettings, **fields)
     source = Source(
         settings, env_prefix=prefix, env_nested_delimiter=DELIMITER, env_ignore_empty=True, env_parse_none_str="null"
     )
-    return source()
-
-
-def _decoded(name: str, field: Any, value: str, prefix: str) -> Any:
-    """The data that a variable holds: JSON, a list separated by commas, or a word that a part knows, such as "off"."""
     try:
-        return json.loads(value)
-    except ValueError as error:
-        if value.lstrip().startswith(("{", "[")):
-            raise ConfigurationError(f"`{name}` from the environment ({prefix}...) is no JSON: {error}") from None
+        return source()
+    except _SyntaxError as error:
+        raise ConfigurationError(f"the environment ({prefix}...){error}: write it as JSON") from None
+
+
+def _decoded(name: str, field: Any, value: str) -> Any:
+    """The data that a variable holds: JSON, a list separated by commas, or a word that a part knows, such as "off"."""
+    if value.lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(value)
+        except ValueError as error:  # not passed on: pydantic-settings would take the text as it is
+            raise _SyntaxError(f"the value of `{name}` is no JSON ({error})", None) from None
     is_part = field is not None and _models(field.annotation)
     return value if is_part else [piece.strip() for piece in value.split(",")]
+
+
+def _check_contradictions(model: type[Part], prefix: str) -> None:
+    """Refuse a part that is switched by one variable and set by others: one of them would be ignored."""
+    names = {name.upper(): name for name in variables(prefix)}
+    for field in model.model_fields:
+        part = (prefix + field).upper()
+        value = os.environ.get(names.get(part, ""), "").strip()
+        inside = sorted(name for name in names if name.startswith(part + DELIMITER))
+        if inside and value and not value.startswith("{"):
+            raise ConfigurationError(f"`{part}` = {value} contradicts `{inside[0]}`: leave one of them out")
 
 
 def _check_names(model: type[Part], prefix: str) -> None:
@@ -315,6 +332,13 @@ class _FileSchema(GenerateJsonSchema):
 
     def callable_schema(self, schema: Any) -> Any:
         raise PydanticOmit
+
+    def tagged_union_schema(self, schema: Any) -> Any:
+        """Any and not one of them, since a file need not say the tag."""
+        found = super().tagged_union_schema(schema)
+        found.pop("discriminator", None)
+        found["anyOf"] = found.pop("oneOf")
+        return found
 
     def emit_warning(self, kind: Any, detail: str) -> None:
         """Nobody needs to hear that a function was left out."""

@@ -13,6 +13,8 @@ from urllib.parse import unquote_plus
 
 import httpx
 
+from .target import target_of
+
 HIDDEN = "REDACTED"
 ALWAYS_HIDDEN = frozenset(
     {"x-amz-signature", "x-amz-credential", "x-amz-security-token", "awsaccesskeyid", "signature", "sig", "x-goog-signature"}
@@ -22,13 +24,18 @@ _QUERY = re.compile(r"\?[^\s#'\"]*")
 _shown: frozenset[str] = frozenset(filter(None, os.environ.get("SPANWIRE_SHOW_QUERY", "").split(",")))
 
 
-def redacted(url: httpx.URL | str) -> str:
-    """The URL without credentials, fragment and the values of its query: `https://REDACTED:REDACTED@host/a?b=REDACTED`."""
-    text = str(url) if isinstance(url, str) else f"{origin_of(url)}{url.raw_path.decode('ascii', 'replace')}"
-    if not isinstance(url, str) and url.userinfo:
+def redacted(url: httpx.URL | str, origin: str = "") -> str:
+    """The URL without credentials, fragment and the values of its query: `https://REDACTED:REDACTED@host/a?b=REDACTED`.
+
+    Give the `origin` where it is known already: httpx makes it anew each time.
+    """
+    if isinstance(url, str):
+        return redacted_text(url.partition("#")[0])
+    path, mark, query = url.raw_path.decode("ascii", "replace").partition("?")
+    text = (origin or target_of(url).origin) + path
+    if url.userinfo:
         text = text.replace("://", f"://{HIDDEN}:{HIDDEN}@", 1)
-    head, mark, query = text.partition("?")
-    return redacted_text(head) + mark + _query(query.partition("#")[0]) if mark else redacted_text(head.partition("#")[0])
+    return f"{text}?{_query(query)}" if mark else text
 
 
 def redacted_text(text: str) -> str:
@@ -48,8 +55,3 @@ def _pair(pair: str) -> str:
     plain = unquote_plus(name)
     shown = (plain in _shown or "*" in _shown) and plain.lower() not in ALWAYS_HIDDEN
     return pair if shown else f"{name}={HIDDEN}"
-
-
-def origin_of(url: httpx.URL) -> str:
-    """Scheme, host and port as one string, without default ports: the key of breakers and limits."""
-    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"

@@ -29,7 +29,10 @@ def target_of(url: httpx.URL) -> Target:
 def _find(key: tuple[str, bytes, int | None], url: httpx.URL) -> Target:
     if len(_known) >= _MOST:
         _known.clear()
-    scheme, _, port = key
-    found = Target(f"{scheme}://{url.netloc.decode('ascii', 'replace')}", url.host, port or _DEFAULT_PORTS.get(scheme, 0))
+    scheme, host = key[0].lower(), key[1].decode("ascii", "replace")
+    usual = _DEFAULT_PORTS.get(scheme, 0)
+    port = key[2] or usual
+    shown = f"[{host}]" if ":" in host else host
+    found = Target(f"{scheme}://{shown}" if port == usual else f"{scheme}://{shown}:{port}", url.host, port)
     _known[key] = found
     return found

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from .call import Call
 from .engine import Engine
 from .loading import Watch
 from .policies import Policy
@@ -34,12 +35,11 @@ class _Line:
         if callable(pool):
             engine.pools.append(pool)
 
-    def way(self, request: httpx.Request) -> Next:
-        """The chain for a request: the client's, or that of its override."""
+    def way(self, call: Call) -> Next:
+        """The chain for a call: the client's, or that of its override."""
         engine = self.engine
         if engine.watch is not None:
             engine.keep_watch(self.io)
-        call = request.extensions["spanwire.call"]
         if call.override is not None:
             return engine.overridden(call.override, self.io)
         if self._generation is not engine.generation:
@@ -112,7 +112,7 @@ class Transport(httpx.BaseTransport):
         line = self._line
         call, owned = line.engine.enter(request)
         try:
-            response = run(line.way(request)(request))
+            response = run(line.way(call)(request))
         except BaseException as error:
             if owned:
                 line.engine.failed(call, error)
@@ -186,7 +186,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         line = self._line
         call, owned = line.engine.enter(request)
         try:
-            response = await line.way(request)(request)
+            response = await line.way(call)(request)
         except BaseException as error:
             if owned:
                 line.engine.failed(call, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Self
@@ -54,19 +54,26 @@ class Wire:
     def get(self, url: str, **options: Any) -> httpx.Response:
         return self.send("GET", url, **options)
 
-    def chunks(self, response: httpx.Response) -> Any:
-        """An iterator over the chunks of a streamed body, blocking for each of them."""
+    def open(self, url: str) -> httpx.Response:
+        """The transport's own response, its body not begun; nothing of httpx is between."""
+        handle = self.transport.handle_request if self.colour == "sync" else self.transport.handle_async_request
+        response: httpx.Response = self.run(handle, self.client.build_request("GET", url))
+        return response
+
+    def chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        """The chunks of a body, each awaited."""
+        stream: Any = response.stream
         if self.colour == "sync":
-            return response.iter_raw()
-        chunks = response.aiter_raw()
-        return iter(lambda: self.run(partial(anext, chunks, None)), None)
+            return iter(stream)
+        chunks = aiter(stream)
+        return iter(lambda: self.run(lambda: anext(chunks, b"")), b"")
 
-    def read(self, response: httpx.Response) -> bytes:
-        body: bytes = self.run(response.read if self.colour == "sync" else response.aread)
-        return body
+    def body(self, *pieces: bytes | Exception) -> Any:
+        """A request body of these pieces; an exception among them is raised."""
+        return _pieces(*pieces) if self.colour == "sync" else _async_pieces(*pieces)
 
-    def close(self, response: httpx.Response) -> None:
-        self.run(response.close if self.colour == "sync" else response.aclose)
+    def close(self, closable: Any) -> None:
+        self.run(closable.close if self.colour == "sync" else closable.aclose)
 
     def together(self, number: int, url: str, **options: Any) -> list[int | Exception]:
         """The same request `number` times at once: the status of each answer, or the error."""
@@ -95,3 +102,15 @@ class Wire:
             for _ in range(number):
                 tasks.start_soon(one)
         return results
+
+
+def _pieces(*pieces: bytes | Exception) -> Iterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, Exception):
+            raise piece
+        yield piece
+
+
+async def _async_pieces(*pieces: bytes | Exception) -> AsyncIterator[bytes]:
+    for piece in _pieces(*pieces):
+        yield piece

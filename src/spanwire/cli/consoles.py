@@ -1,4 +1,4 @@
-"""The consoles to print on: in colour on a terminal, plain elsewhere; `NO_COLOR` and `FORCE_COLOR` have the last word."""
+"""The consoles to print on: colour on a terminal, plain elsewhere; `NO_COLOR` and `FORCE_COLOR` have their way."""
 
 from __future__ import annotations
 

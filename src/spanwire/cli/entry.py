@@ -1,7 +1,7 @@
 """`spanwire <command> ...`: reads the arguments, runs the command, and turns what can go wrong into one line.
 
-A command is a package with `add(commands)`, which declares its arguments and sets `run`, its function. Only `run` imports
-what the command needs, so that `--help` and `--version` are quick and work without any extra.
+A command is a package with `add(commands)`, which declares its arguments and sets `run`, its function. Only `run`
+imports what the command needs, so that `--help` and `--version` are quick and work without any extra.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    made = argparse.ArgumentParser("spanwire", description=_ABOUT, epilog=_MORE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        "spanwire", description=_ABOUT, epilog=_MORE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("-V", "--version", action="version", version=f"spanwire {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND")
     for command in (get, demo):
@@ -56,5 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python complains when it flushes at its end
         return Exit.BROKEN_PIPE

@@ -1,4 +1,4 @@
-"""OpenTelemetry's own log while a command runs: kept off the terminal, and told in one line if telemetry did not arrive."""
+"""OpenTelemetry's own log while a command runs: kept off the terminal; one line tells what was not delivered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..redact import redacted
 from .exits import tell
 
-_CAUSE = re.compile(r"\[Errno -?\d+\] ([^'\")\]]+)")
+_CAUSE = re.compile(r"(?:\[Errno -?\d+\] |StatusCode\.)([^'\")\],]+?)(?= encountered|['\")\],]|$)")
 
 
 class _Kept(logging.Handler):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..call import Call
 from ..decisions import Decision
 from ..report import Report
-from ..signals import Listener
+from ..signals import End, Listener
 
 
 class Wait(NamedTuple):
@@ -40,14 +38,14 @@ class Waits(Listener):
         self._kept: dict[int, list[Wait]] = {}
         self._lock = threading.Lock()
 
-    @contextlib.contextmanager
-    def wait(self, call: Call, kind: str, seconds: float | None) -> Iterator[None]:
+    def wait(self, call: Call, kind: str, seconds: float | None) -> End:
         start = call.duration
-        try:
-            yield
-        finally:
+
+        def ended() -> None:
             with self._lock:
                 self._kept.setdefault(id(call), []).append(Wait(kind, start, call.duration))
+
+        return ended
 
     def take(self, call: Call) -> tuple[Wait, ...]:
         """The waits of a call, which are then forgotten."""

@@ -1,4 +1,4 @@
-"""The decision tree of one call, for a person: what happened when, what it took, why, and a time line to see it at a glance."""
+"""The decision tree of one call, for a person: what happened when and why, with a time line to see it at a glance."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from ..decisions import Decision, Severity
 from . import words
 from .record import Story
 
-OUTCOMES = {"success": "green", "cached": "green", "fallback": "yellow", "rejected": "magenta", "failure": "red", "cancelled": "dim"}
+OUTCOMES = {
+    "success": "green",
+    "cached": "green",
+    "fallback": "yellow",
+    "rejected": "magenta",
+    "failure": "red",
+    "cancelled": "dim",
+}
 _SEVERITIES = {Severity.WARN: "yellow", Severity.ERROR: "red"}
-_MARKS = {"success": "✔", "cached": "✔", "fallback": "↩", "cancelled": "–"}
-_NARROW, _OFFSET, _TOOK = 64, 8, 9
+_MARKS = {"success": "✔", "cached": "✔", "fallback": "↩", "cancelled": words.NOTHING}
+_NARROW, _OFFSET, _TOOK = 76, 8, 9
 
 
 class Row(NamedTuple):
@@ -39,7 +46,7 @@ class Tree:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
-        bar = 0 if width < _NARROW else min(36, width // 4)
+        bar = 0 if width < _NARROW else min(36, max(10, width - 66))
         yield from self._head()
         yield Text()
         for row in self._rows:
@@ -56,15 +63,19 @@ class Tree:
         for at, decision in self._story.decisions():
             yield Row(at, None, _decided(decision), tuple(words.evidence(decision)))
 
-    @staticmethod
-    def _attempt(attempt: dict[str, Any]) -> Row:
+    def _attempt(self, attempt: dict[str, Any]) -> Row:
         code, number, kind = attempt["status"], attempt["number"], attempt["kind"]
         style = "red" if code is None or code >= 500 else "yellow" if code >= 400 else "green"
         text = Text.assemble((f"attempt {number}", "bold"), "" if kind == "primary" else f" ({kind})", " → ")
-        text.append(words.status(code) if code else attempt["error"] or "under way", style)
+        text.append(
+            words.status(code) if code else attempt["error"] or ("cut off" if self._report["outcome"] else "under way"),
+            style,
+        )
         notes = [f"at {attempt['endpoint']}"] if attempt["endpoint"] else []
         notes += [f"connecting took {words.seconds(attempt['connect'])}"] if attempt["connect"] else []
-        notes += [f"waited {words.seconds(attempt['pool_wait'])} for a connection"] if attempt["pool_wait"] >= 0.001 else []
+        notes += (
+            [f"waited {words.seconds(attempt['pool_wait'])} for a connection"] if attempt["pool_wait"] >= 0.001 else []
+        )
         return Row(attempt["at"], attempt["at"] + attempt["duration"], text, tuple(notes), style)
 
     # -- how it is drawn -----------------------------------------------------------------------------------------------
@@ -72,13 +83,21 @@ class Tree:
     def _head(self) -> Iterator[Text]:
         outcome, count = self._report["outcome"] or "under way", len(self._report["attempts"])
         style = OUTCOMES.get(outcome, "")
-        yield Text.assemble((f"{_MARKS.get(outcome, '✘')} ", f"bold {style}"), (f"{self._report['method']} ", "bold"), self._report["url"])
+        yield Text.assemble(
+            (f"{_MARKS.get(outcome, '✘')} ", f"bold {style}"),
+            (f"{self._report['method']} ", "bold"),
+            self._report["url"],
+        )
         ended = f"{outcome} ({self._report['error']})" if self._report["error"] else outcome
-        yield Text.assemble("  ", (ended, f"bold {style}"), f" after {words.plural(count, 'attempt')} in {words.seconds(self._total)}")
+        yield Text.assemble(
+            "  ", (ended, f"bold {style}"), f" after {words.plural(count, 'attempt')} in {words.seconds(self._total)}"
+        )
 
     def _drawn(self, row: Row, width: int, bar: int) -> Iterator[Text]:
         last = row is self._rows[-1]
-        line = Text.assemble((f"{words.seconds(row.start):>{_OFFSET}} ", "dim"), ("└─ " if last else "├─ ", "dim"), row.text)
+        line = Text.assemble(
+            (f"{words.seconds(row.start):>{_OFFSET}} ", "dim"), ("└─ " if last else "├─ ", "dim"), row.text
+        )
         if row.end is not None:
             line.truncate(width - _TOOK - bar - 2, overflow="ellipsis", pad=True)
             line.append(f"{words.seconds(row.end - row.start):>{_TOOK}}  ")
@@ -97,9 +116,13 @@ class Tree:
         return Text.assemble((" " * first, ""), (sign * cells, row.style)) if bar else Text()
 
     def _foot(self) -> Iterator[Text]:
-        spent = sorted(((spent, name) for name, spent in self._report["phases"].items() if spent >= 0.0005), reverse=True)
+        spent = sorted(
+            ((spent, name) for name, spent in self._report["phases"].items() if spent >= 0.0005), reverse=True
+        )
         if spent:
-            yield _fact("time", " · ".join(f"{name.replace('_', ' ')} {words.seconds(seconds)}" for seconds, name in spent))
+            yield _fact(
+                "time", " · ".join(f"{name.replace('_', ' ')} {words.seconds(seconds)}" for seconds, name in spent)
+            )
         yield _fact("trace", self._report["trace_id"] or "none: no OpenTelemetry SDK is at work")
 
 

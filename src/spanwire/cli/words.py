@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
-from ..decisions import Decision, Value, described
+from ..decisions import Attribute, Decision, Value, described
 
+TIMES, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 _REASON = "spanwire.reason"
 _BREAKER = "spanwire.circuit_breaker.name"
 _LEFT, _ENTERED = "spanwire.circuit_breaker.from", "spanwire.circuit_breaker.to"
 _HEADLINE = frozenset({_REASON, _BREAKER, _LEFT, _ENTERED})
+_LAST = ("attempt", "generation", "slow", "consecutive_failures", "trips", "succeeded", "enforced")
+"""Pieces of evidence that say little by themselves."""
 
 
 def seconds(value: float) -> str:
@@ -44,20 +48,28 @@ def title(decision: Decision) -> str:
 
 def evidence(decision: Decision) -> list[str]:
     """What it was decided on, piece by piece: `delay 48 ms`, `failures 12`."""
-    units = {attribute.key: attribute.unit for attribute in described(type(decision)).values()}
-    found = decision.evidence().items()
-    return [f"{_spaced(key.rsplit('.', 1)[-1])} {_value(value, units[key])}" for key, value in found if key not in _HEADLINE]
+    kind: Any = type(decision)
+    known = {attribute.key: attribute for attribute in described(kind).values()}
+    told = [(key, value) for key, value in decision.evidence().items() if key not in _HEADLINE]
+    named = sorted(((key.rsplit(".", 1)[-1], _value(value, known[key])) for key, value in told), key=_weight)
+    return [f"{_spaced(name)} {value}" for name, value in named]
+
+
+def _weight(piece: tuple[str, str]) -> bool:
+    return piece[0] in _LAST
 
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
-def _value(value: Value, unit: str) -> str:
+def _value(value: Value, attribute: Attribute) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if unit == "s" and isinstance(value, int | float):
-        return seconds(value)
+    if isinstance(value, str):
+        return _spaced(value) if attribute.values else value
     if isinstance(value, tuple):
         return ", ".join(value)
-    return f"{value:.3g}" if isinstance(value, float) and value < 1000 else str(value)
+    if attribute.unit == "s":
+        return seconds(value)
+    return f"{value:.3g}" if isinstance(value, float) and value < 1000 else f"{value:.0f}"

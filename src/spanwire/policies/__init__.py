@@ -178,7 +178,7 @@ class Policy(Part):
 
     @property
     def hash(self) -> str:
-        """Eight hex digits, equal for equal policies in every process; no secrets in it, functions count by their name."""
+        """Eight hex digits, equal for equal policies in every process; without secrets, and functions by their name."""
         text = json.dumps(dict(_flat(self)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -201,6 +201,13 @@ class Policy(Part):
     def _switches(cls, data: Any) -> Any:
         return {name: _switched(value) for name, value in data.items()} if isinstance(data, dict) else data
 
+    @pydantic.field_validator("connection", mode="before")
+    @classmethod
+    def _always_there(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("it cannot be switched off: leave it out for its defaults")
+        return value
+
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> Self:
         for problem in (self._attempts_that_never_start(), self._window_of_few_attempts()):
@@ -209,7 +216,7 @@ class Policy(Part):
         return self
 
     def _attempts_that_never_start(self) -> str | None:
-        """What waits and attempts may take, against the total; only what was chosen counts, since defaults are clamped."""
+        """What waits and attempts may take, against the total. Only what was chosen counts: defaults are clamped."""
         if self.retry is None or self.timeout is None or self.timeout.total is None:
             return None
         if self.retry.model_fields_set.isdisjoint({"max_attempts", "backoff"}):

@@ -38,7 +38,10 @@ class Runtime(Protocol):
         """Wait; `ClientClosed` if the client is closed meanwhile."""
 
     async def drain(self, response: httpx.Response, limit: int, seconds: float) -> None:
-        """Read a response that nobody wants, up to `limit` bytes and `seconds`, so that its connection can be used again, and close it."""
+        """Read what nobody wants, up to `limit` bytes and `seconds`, and close it: its connection can be used again.
+
+        Errors on the way are not raised.
+        """
 
     async def read(self, response: httpx.Response) -> bytes:
         """Read the whole body."""
@@ -47,22 +50,30 @@ class Runtime(Protocol):
         """Close a response."""
 
     def deadline(self, seconds: float) -> AbstractContextManager[None]:
-        """Raise `TimeoutError` at the exit of a block that took longer: async cuts it short, sync relies on its phase timeouts."""
+        """Cut a block short when its time is up, and raise `TimeoutError`; nothing where `cuts` is False."""
 
     async def invoke(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of the user, plain or `async`, and return its result."""
 
     async def race(
-        self, start: Callable[[int], Coroutine[Any, Any, T]], delay: float, extra: int, acceptable: Callable[[T], bool], discard: Callable[[T], Coroutine[Any, Any, None]]
+        self,
+        start: Callable[[int], Coroutine[Any, Any, T]],
+        delay: float,
+        extra: int,
+        acceptable: Callable[[T], bool],
+        discard: Callable[[T], Coroutine[Any, Any, None]],
     ) -> T:
-        """The first acceptable result of `start(0)` and, each `delay` seconds later or at a failure, of up to `extra` further starts.
+        """The first acceptable result of `start(0)` and up to `extra` further starts.
 
-        The losers are cancelled, and a result that comes too late is given to `discard`. If none is acceptable, the
-        first start's own result or error.
+        A further one starts after `delay` seconds or at a failure. The losers are cancelled, and each result but the
+        returned one is given to `discard`. If none is acceptable, the first start's own result or error.
         """
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> Handle:
-        """Do work in the background: an asyncio task, a trio system task or, in sync, a daemon thread. It ends with the client."""
+        """Do work in the background: an asyncio task, a trio system task or, in sync, a daemon thread.
+
+        It ends with the client and with its loop; an error that it ends by is logged.
+        """
 
     def lock(self) -> AbstractAsyncContextManager[Any]:
         """A lock that may be held across I/O."""

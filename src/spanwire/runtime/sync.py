@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import httpx
 
 from ..errors import ClientClosed
+from ..nothing import NOTHING
 from .run import run
 from .threads import BRANCH, Branch, BranchLost, Race, Runners, ThreadHandle
 
 __all__ = ["SyncRuntime", "run"]
 
 T = TypeVar("T")
-_NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
 
 
 class ThreadLock:
@@ -38,6 +38,8 @@ class ThreadLock:
 class SyncRuntime:
     """The outside world of a sync transport."""
 
+    cuts = False
+
     def __init__(self, wire: httpx.BaseTransport, sleep: Callable[[float], None] | None = None) -> None:
         self._wire = wire
         self._sleep = sleep
@@ -46,9 +48,7 @@ class SyncRuntime:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         branch = BRANCH.get()
-        if branch is not None:
-            branch.sending(request)
-        return self._wire.handle_request(request)
+        return self._wire.handle_request(request) if branch is None else branch.send(self._wire, request)
 
     async def sleep(self, seconds: float) -> None:
         branch = BRANCH.get()
@@ -73,7 +73,7 @@ class SyncRuntime:
         response.close()
 
     def deadline(self, seconds: float) -> AbstractContextManager[None]:
-        return _NOTHING
+        return NOTHING
 
     async def invoke(self, function: Callable[..., Any], *arguments: Any) -> Any:
         result = function(*arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import os
@@ -22,7 +23,7 @@ from .run import run
 T = TypeVar("T")
 _log = logging.getLogger("spanwire")
 RUNNERS = 32
-"""Threads that the races of one transport may have at once; a race that finds none free does without its extra runner."""
+"""Threads that the races of one transport may have at once; one that finds none free does without an extra runner."""
 
 
 class BranchLost(BaseException):
@@ -57,22 +58,28 @@ class Branch:
         with self._lock:
             self._inner.discard(inner)
 
-    def sending(self, request: httpx.Request) -> None:
-        """A request goes out on this branch."""
+    def send(self, wire: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+        """Send on this branch."""
         self._attempt = request.extensions.get(ATTEMPT)
         if self.lost.is_set():
             raise BranchLost
+        try:
+            return wire.handle_request(request)
+        finally:
+            with self._lock:
+                self._attempt = None  # its connection may serve somebody else from now on
 
     def lose(self) -> None:
         """Cut it off: its sleep ends, and so does its attempt where the wire can end it."""
         with self._lock:
             self.lost.set()
             inner = list(self._inner)
+            abort = getattr(self._attempt, "abort", None)
+            if abort is not None:
+                with contextlib.suppress(OSError):
+                    abort()
         for branch in inner:
             branch.lose()
-        abort = getattr(self._attempt, "abort", None)
-        if abort is not None:
-            abort()
 
 
 BRANCH: contextvars.ContextVar[Branch | None] = contextvars.ContextVar("spanwire_branch", default=None)

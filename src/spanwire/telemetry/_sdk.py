@@ -1,4 +1,4 @@
-"""The SDK behind `setup()`: providers, exporters and the page for Prometheus, from arguments and the `OTEL_*` variables.
+"""The SDK behind `setup()`: providers, exporters and a page for Prometheus, from arguments and `OTEL_*` variables.
 
 What the service has set up stays as it is: nothing here replaces a provider. Whatever can fail comes first, so that a
 set-up that fails has set nothing.
@@ -40,7 +40,7 @@ _log = logging.getLogger("spanwire.telemetry")
 
 
 def install(service_name: str | None, endpoint: str | None, prometheus_port: int | None) -> Callable[[], None]:
-    """Set the global providers; what is returned flushes and ends them, in at most `PATIENCE` seconds, and may be called again.
+    """Set the global providers; what is returned flushes and ends them, and takes at most `PATIENCE` seconds.
 
     Providers that are set already are used, and only flushed at the end, if nothing is asked for that they would have
     to do. With `OTEL_SDK_DISABLED=true` nothing is set.
@@ -93,8 +93,8 @@ def _reused(existing: list[Any], endpoint: str | None, prometheus_port: int | No
         if value is not None:
             kinds = ", ".join(type(provider).__name__ for provider in existing)
             raise ConfigurationError(
-                f"telemetry.setup(): `{name}` = {value!r} cannot be had, since this process has set its OpenTelemetry providers "
-                f"already ({kinds}): call setup() once and before anything else sets them, or leave `{name}` out to use them as they are"
+                f"telemetry.setup(): `{name}` cannot be had, since this process has its OpenTelemetry providers already "
+                f"({kinds}): call setup() once and before anything else sets them, or leave `{name}` out to use them"
             )
     return _End([provider.force_flush for provider in existing if hasattr(provider, "force_flush")])
 
@@ -132,7 +132,9 @@ def _checked(variable: str) -> str:
 
 def _endpoint(value: str, where: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ConfigurationError(f"`{where}` = {redacted(value)!r} is impossible: write it with its scheme, such as http://localhost:4318")
+        raise ConfigurationError(
+            f"`{where}` = {redacted(value)!r} is impossible: write it with its scheme, such as http://localhost:4318"
+        )
     return value
 
 
@@ -149,22 +151,25 @@ def _url(signal: Signal, endpoint: str) -> str:
 
 def _unknown(signal: Signal, name: str) -> str:
     if name == "otlp" and _protocol(signal) not in _PROTOCOLS:
-        return f"`OTEL_EXPORTER_OTLP_PROTOCOL` = {_protocol(signal)!r} is impossible: it should be one of {', '.join(_PROTOCOLS)}"
+        one_of = " or ".join(_PROTOCOLS)
+        return f"`OTEL_EXPORTER_OTLP_PROTOCOL` = {_protocol(signal)!r} is impossible: it should be {one_of}"
     if name.startswith("otlp"):
         return f"exporting {signal} by OTLP needs an exporter that is not installed: install spanwire[otlp]"
-    return f"`OTEL_{signal.upper()}_EXPORTER` = {name!r} is not installed: use otlp, console or none, or install what has it"
+    return f"`OTEL_{signal.upper()}_EXPORTER` = {name!r} is not installed: use otlp, console or none, or install it"
 
 
 # -- the page for Prometheus -----------------------------------------------------------------------------------------
 
 
 def _page(port: int, readers: list[Any]) -> Work:
-    """Serve the metrics, in a registry of their own, on a port of the loopback interface; what is returned ends that."""
+    """Serve the metrics on a port of the loopback interface, from a registry of their own; what is returned ends it."""
     try:
         from opentelemetry.exporter.prometheus import PrometheusMetricReader
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError as error:
-        raise ConfigurationError(f"serving metrics for Prometheus needs `{error.name}`: install spanwire[prometheus]") from None
+        raise ConfigurationError(
+            f"serving metrics for Prometheus needs `{error.name}`: install spanwire[prometheus]"
+        ) from None
     registry = CollectorRegistry()
     try:
         server, _ = start_http_server(port, LOOPBACK, registry)
@@ -181,7 +186,7 @@ def _page(port: int, readers: list[Any]) -> Work:
 
 def _closed_port(port: int, error: OSError | OverflowError) -> str:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return f"the port {port} of {LOOPBACK} is taken: end the program that listens there, or choose another port for Prometheus"
+        return f"the port {port} of {LOOPBACK} is taken: end the program that listens there, or choose another port"
     return f"the port {port} of {LOOPBACK} cannot be opened for Prometheus ({error}): choose another one"
 
 
@@ -189,7 +194,7 @@ def _closed_port(port: int, error: OSError | OverflowError) -> str:
 
 
 class _End:
-    """Ends what was set up, once, all at the same time, and waits no longer than `PATIENCE`. It also runs when the process ends."""
+    """Ends what was set up, once and all at the same time; if nobody calls it, the end of the process does."""
 
     def __init__(self, work: Iterable[Work]) -> None:
         self._work = list(work)
@@ -209,7 +214,7 @@ class _End:
 
 
 def _started(work: Work) -> threading.Thread | None:
-    """Work in a thread of its own, which nobody waits for at the end of the process; in place where no thread can start any more."""
+    """Work in a thread that no process waits for; in place, where the process ends and no thread can start any more."""
     thread = threading.Thread(target=_quietly, args=(work,), name="spanwire-telemetry-end", daemon=True)
     try:
         thread.start()

@@ -9,18 +9,17 @@ import httpx
 from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
-from opentelemetry.propagate import inject
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace import Link as SpanLink
 
 from .. import metrics
 from ..call import LINKS, Attempt, Call
-from ..decisions import CLIENT, ROUTE, Decision, Metric, Record, labels_of
+from ..decisions import CLIENT, Decision, Metric, Record, labels_of
 from ..errors import ConfigurationError
 from ..ledger import Account
 from ..signals import End, Listener
-from ..target import target_of
-from . import conventions
+from .carrier import carries_more, inject
+from .conventions import NOTABLE, Conventions
 from .events import Events
 from .instrumented import instrumented
 from .instruments import is_live, shelf_of
@@ -34,8 +33,11 @@ _RANDOM = (1 << 56) - 1
 _THRESHOLD = int(BASELINE * (_RANDOM + 1))
 _ERROR = Status(StatusCode.ERROR)
 SHORTEST_WAIT = 0.001
+QUIET = (httpx.MockTransport, httpx.ASGITransport, httpx.WSGITransport)
+"""Transports that no instrumentation patches. What an application below them sends is not ours to suppress."""
 _API = vars(trace)
-"""Where the API keeps the global provider: None while no SDK is set up. Asking it by its function costs more than all the rest of an untraced call's telemetry."""
+"""Where the API keeps the global provider: None while no SDK is set up. Asking it by its function costs more than all the
+rest of an untraced call's telemetry; if the name should go, every call takes the longer way."""
 
 
 class Telemetry(Listener):
@@ -50,14 +52,25 @@ class Telemetry(Listener):
         self._global_tracer = providers.tracer is None
         self.book, self._histograms = shelf_of(providers.meter)
         self._events = Events(account.client, providers)
-        self._durations = conventions.DurationAttributes(account)
-        self._call_attributes: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.conventions = Conventions(account)
         self._request_duration = self._histograms[metrics.REQUEST_DURATION]
         self._call_duration = self._histograms[metrics.CALL_DURATION]
+        self._measured = False
+        self._suppresses = False
 
     def wired(self, wire: Any) -> Any:
         """The wire, made visible to the contrib instrumentation where that makes the attempts' spans."""
+        self._suppresses = self._suppresses or not (getattr(wire, "quiet", False) or isinstance(wire, QUIET))
         return wire if self._own else instrumented(wire)
+
+    def below(self, context: Context) -> Context:
+        """The context of the wire: where another instrumentation may see the request too, it is asked to keep still."""
+        return otel.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context) if self._suppresses else context
+
+    def _is_measured(self) -> bool:
+        """Whether anybody measures; once so, always so."""
+        self._measured = is_live(self._call_duration)
+        return self._measured
 
     # -- the call --------------------------------------------------------------------------------------------------
 
@@ -68,24 +81,16 @@ class Telemetry(Listener):
                 return  # nobody traces
         elif parent.get(_SUPPRESS_INSTRUMENTATION_KEY):
             return  # an exporter's own call
-        target = target_of(call.url)
-        attributes: dict[str, Any] = {
-            "http.request.method": conventions.method_of(call.method),
-            "server.address": target.host,
-            "server.port": target.port,
-            CLIENT.key: call.client,
-            "spanwire.policy.hash": call.policy_hash,
-        }
-        if call.route is not None:
-            attributes[ROUTE.key] = call.route
-        span = self._tracer.start_span(f"call {conventions.span_name(call.method, call.route)}", parent, SpanKind.INTERNAL, attributes)
+        name, attributes = self.conventions.call_start(call)
+        span = self._tracer.start_span(name, parent, SpanKind.INTERNAL, attributes)
         context = span.get_span_context()
         if not context.is_valid:
             call.scope = parent or None  # baggage, where nobody traces
             return
         call.span, call.trace_id = span, context.trace_id
         call.scope = set_span_in_context(span, parent)
-        if context.trace_flags.sampled and context.trace_id & _RANDOM < _THRESHOLD:
+        call.carries = carries_more(context, parent)
+        if context.trace_id & _RANDOM < _THRESHOLD and span.is_recording():
             call.baseline = True
             span.set_attribute("spanwire.baseline", True)
 
@@ -100,41 +105,27 @@ class Telemetry(Listener):
         otel.detach(token)
 
     def closed(self, call: Call) -> None:
-        outcome = call.outcome or "cancelled"
         span: Span | None = call.span
-        if span is not None and span.is_recording():
-            for link in call.links:
-                span.add_link(link.context, {"spanwire.link.relation": link.relation})
-            span.set_attributes(self._ending(call, outcome))
-            if outcome in ("failure", "rejected"):
-                span.set_status(_ERROR)
-        if is_live(self._call_duration):
-            self._call_duration.record(call.duration, self._labels(call, outcome), self._exemplar(call, call.scope))
+        if span is None and not (self._measured or self._is_measured()):
+            return
+        outcome = call.outcome or "cancelled"
+        failed = outcome in ("failure", "rejected")
+        if failed or len(call.attempts) > 1 or outcome == "fallback":
+            call.notable = True
+        if self._measured or self._is_measured():
+            seconds = (call.ended or 0.0) - call.started
+            self._call_duration.record(seconds, self.conventions.call_duration(call, outcome), self._exemplar(call, call.scope))
         if span is not None:
+            if span.is_recording():
+                self._finish(call, span, outcome, failed)
             span.end()
 
-    @staticmethod
-    def _ending(call: Call, outcome: str) -> dict[str, Any]:
-        found: dict[str, Any] = {"spanwire.outcome": outcome, "spanwire.attempts": len(call.attempts)}
-        if call.notable or len(call.attempts) > 1 or outcome in ("failure", "rejected", "fallback"):
-            found["spanwire.notable"] = call.notable = True
-        if call.error is not None:
-            found["error.type"] = call.error
-        return found
-
-    def _labels(self, call: Call, outcome: str) -> dict[str, Any]:
-        key = (call.method, call.route, outcome, call.error)
-        found = self._call_attributes.get(key)
-        if found is None:
-            found = {CLIENT.key: call.client, "http.request.method": conventions.method_of(call.method), "spanwire.outcome": outcome}
-            if call.route is not None:
-                found[ROUTE.key] = self._account.bounded(ROUTE, call.route)
-            if call.error is not None:
-                found["error.type"] = self._account.bounded(metrics.ERROR_TYPE, call.error)
-            if len(self._call_attributes) >= 1024:
-                self._call_attributes.clear()
-            self._call_attributes[key] = found
-        return found
+    def _finish(self, call: Call, span: Span, outcome: str, failed: bool) -> None:
+        for link in call.links:
+            span.add_link(link.context, {"spanwire.link.relation": link.relation})
+        span.set_attributes(self.conventions.call_end(call, outcome))
+        if failed:
+            span.set_status(_ERROR)
 
     @staticmethod
     def _exemplar(call: Call, context: Context | None) -> Context:
@@ -144,34 +135,42 @@ class Telemetry(Listener):
     # -- attempts --------------------------------------------------------------------------------------------------
 
     def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> End | None:
-        if not self._own:
-            return None
-        if call.scope is None and not is_live(self._request_duration):
+        measured = self._measured or self._is_measured()
+        if not self._own or (call.scope is None and not measured):
             return None
         return _AttemptSpan(self, call, attempt, request).end
 
-    def _start(self, call: Call, attempt: Attempt, request: httpx.Request) -> Span:
-        links = [SpanLink(link.context, {"spanwire.link.relation": link.relation}) for link in request.extensions.pop(LINKS, ())]
-        attributes = conventions.started(call, attempt, request)
-        return self._tracer.start_span(conventions.span_name(request.method, call.route), call.scope, SpanKind.CLIENT, attributes, links)
+    def start(self, call: Call, attempt: Attempt, request: httpx.Request) -> Span:
+        """The span of an attempt, with the links that were left for it."""
+        name, attributes = self.conventions.attempt_start(call, attempt, request)
+        left = request.extensions.pop(LINKS, None)
+        links = [SpanLink(link.context, {"spanwire.link.relation": link.relation}) for link in left] if left else None
+        return self._tracer.start_span(name, call.scope, SpanKind.CLIENT, attributes, links)
 
-    def _end(self, call: Call, attempt: Attempt, span: Span | None, context: Context | None, request: httpx.Request, seconds: float) -> None:
-        failed = attempt.error is not None or (attempt.status or 0) >= 400
-        if attempt.number > 1 or (attempt.status or 0) >= 500 or attempt.error is not None:
+    def ended(self, call: Call, attempt: Attempt, span: Span | None, context: Context | None, request: httpx.Request) -> None:
+        """An attempt has ended: its durations, and the end of its span."""
+        status, error = attempt.status, attempt.error
+        failed = error is not None or (status is not None and status >= 400)
+        if attempt.number > 1 or error is not None or (failed and status is not None and status >= 500):
             call.notable = True
-        if attempt.error is not None or attempt.status is not None:
-            self._request_duration.record(seconds, self._durations.of(call, attempt, request), self._exemplar(call, context))
-        if attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
-            self._histograms[metrics.POOL_WAIT].record(attempt.pool_wait, {CLIENT.key: call.client}, self._exemplar(call, context))
+        if self._measured and (status is not None or error is not None):  # a cancelled attempt has no duration to speak of
+            where = context if context is not None and (call.notable or call.baseline) else NOWHERE
+            self._request_duration.record(attempt.ended - attempt.started, self.conventions.request_duration(call, attempt, request), where)
+            if attempt.connect is not None or attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
+                self._record_connecting(call, attempt, where)
+        if span is not None:
+            if span.is_recording():
+                span.set_attributes(self.conventions.attempt_end(call, attempt))
+                if failed:
+                    span.set_status(_ERROR)
+            span.end()
+
+    def _record_connecting(self, call: Call, attempt: Attempt, where: Context) -> None:
+        labels = {CLIENT.key: call.client}
         if attempt.connect is not None:
-            self._histograms[metrics.CONNECT].record(attempt.connect, {CLIENT.key: call.client}, self._exemplar(call, context))
-        if span is None:
-            return
-        if span.is_recording():
-            span.set_attributes(conventions.ended(call, attempt))
-            if failed:
-                span.set_status(_ERROR)
-        span.end()
+            self._histograms[metrics.CONNECT].record(attempt.connect, labels, where)
+        if attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
+            self._histograms[metrics.POOL_WAIT].record(attempt.pool_wait, labels, where)
 
     # -- waits and decisions ---------------------------------------------------------------------------------------
 
@@ -190,7 +189,7 @@ class Telemetry(Listener):
     def _waited(self, call: Call, kind: str, start: int, seconds: float) -> None:
         attributes: dict[str, Any] = {"spanwire.wait.kind": kind}
         if call.notable:
-            attributes["spanwire.notable"] = True
+            attributes[NOTABLE] = True
         span = self._tracer.start_span(f"wait {kind}", call.scope, SpanKind.INTERNAL, attributes, start_time=start)
         span.end(start + int(seconds * 1e9))
 
@@ -214,22 +213,19 @@ class _AttemptSpan:
 
     def __init__(self, telemetry: Telemetry, call: Call, attempt: Attempt, request: httpx.Request) -> None:
         self._telemetry, self._call, self._attempt, self._request = telemetry, call, attempt, request
-        self._span: Span | None = None
-        self._context: Context | None = None
-        if call.span is not None:
-            self._begin(call)
-        elif call.scope is not None:
-            inject(request.headers, call.scope)
-
-    def _begin(self, call: Call) -> None:
-        span = self._span = self._telemetry._start(call, self._attempt, self._request)
-        self._attempt.context = span.get_span_context()
-        context = self._context = set_span_in_context(span, call.scope)
-        inject(self._request.headers, context)
-        self._token = otel.attach(otel.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
+        if call.span is None:
+            self._span = self._context = None
+            if call.scope is not None:
+                inject(request.headers, INVALID_SPAN.get_span_context(), call.scope, True)
+            return
+        span = self._span = telemetry.start(call, attempt, request)
+        attempt.context = span.get_span_context()
+        context = set_span_in_context(span, call.scope)
+        self._context = context = telemetry.below(context)
+        inject(request.headers, attempt.context, context, call.carries)
+        self._token = otel.attach(context)
 
     def end(self) -> None:
         if self._span is not None:
             otel.detach(self._token)
-        attempt = self._attempt
-        self._telemetry._end(self._call, attempt, self._span, self._context, self._request, attempt.ended - attempt.started)
+        self._telemetry.ended(self._call, self._attempt, self._span, self._context, self._request)

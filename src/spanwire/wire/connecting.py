@@ -143,6 +143,14 @@ class Connecting:
         return None if usable and self._line.opener is not self else connection
 
 
+def is_to_be_repeated(error: BaseException) -> bool:
+    """Whether a first request failed only because the connection was closed while it waited to be opened for HTTP/2.
+
+    h2's own errors come out of httpcore2 from nowhere else than there: nothing of the request has been sent.
+    """
+    return type(error).__module__ == "h2.exceptions"
+
+
 connecting: ContextVar[Connecting] = ContextVar("spanwire.wire.connecting")
 """What the network backend tells, while a connection is made."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any, Unpack
 
 import httpcore2
@@ -22,6 +23,9 @@ class HTTPCore2Transport(httpx.BaseTransport):
     It writes its evidence on `request.extensions["spanwire.attempt"]`, if there is one, in seconds of `clock`. A forked
     child gets a pool of its own.
     """
+
+    quiet = True
+    """No instrumentation sees what goes over it."""
 
     def __init__(self, *, clock: Clock = time.perf_counter, **arguments: Unpack[WireArguments]) -> None:
         self._clock = clock
@@ -59,6 +63,9 @@ class HTTPCore2Transport(httpx.BaseTransport):
 
 class AsyncHTTPCore2Transport(httpx.AsyncBaseTransport):
     """The same for `httpx.AsyncClient`, on asyncio and on trio."""
+
+    quiet = True
+    """No instrumentation sees what goes over it."""
 
     def __init__(self, *, clock: Clock = time.perf_counter, **arguments: Unpack[WireArguments]) -> None:
         self._clock = clock
@@ -139,7 +146,18 @@ class AsyncResponseStream(httpx.AsyncByteStream):
             if self._chunks is not None and not self._chunks.ag_running:
                 await self._chunks.aclose()
         finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        try:
             await self._stream.aclose()
+        except BaseException:
+            # asyncio's own cancellation breaks through anyio's shields. The connection is closed by then; closing again
+            # does what httpcore2 has left undone, forgetting the request, unless it had come to that already.
+            self._stream._closed = False
+            with suppress(ValueError):
+                await self._stream.aclose()
+            raise
 
 
 def _response(response: httpcore2.Response, stream: Any) -> httpx.Response:

@@ -53,13 +53,15 @@ class Half(random.Random):
 
 
 class World:
-    """One client's layer, whose wire answers as it is told to: by statuses, errors or functions, the last again and again."""
+    """One client's layer, whose wire answers as it is told: by statuses, errors or functions, the last ever again."""
 
     def __init__(self, config: CircuitBreaker | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.recorder = Recorder()
         self.account = Account("billing")
-        self.kit = Kit("billing", self.clock, lambda: 1_000_000.0, Half(), Signals(self.account, (self.recorder,), self.clock))
+        self.kit = Kit(
+            "billing", self.clock, lambda: 1_000_000.0, Half(), Signals(self.account, (self.recorder,), self.clock)
+        )
         self.layer = CircuitBreaking(config or CircuitBreaker(**settings), self.kit)
         self.io = SyncRuntime(httpx.MockTransport(lambda request: httpx.Response(200)))
         self.answers: list[Any] = [200]
@@ -87,7 +89,9 @@ class World:
         self.calls.append(call)
         return request
 
-    def send(self, url: str = f"{ORIGIN}/", route: str | None = None, layer: CircuitBreaking | None = None) -> httpx.Response:
+    def send(
+        self, url: str = f"{ORIGIN}/", route: str | None = None, layer: CircuitBreaking | None = None
+    ) -> httpx.Response:
         return run((layer or self.layer)(self.request(url, route), self.wire, self.io))
 
     def breaker(self, name: str = ORIGIN) -> Breaker:
@@ -97,6 +101,15 @@ class World:
 
     def value(self, name: str, **where: str) -> float:
         return self.account.value(f"spanwire.circuit_breaker.{name}", **where)
+
+
+def tripped(**settings: Any) -> World:
+    """A world whose breaker one answer of 500 has opened, for 11 s; the next is 200."""
+    world = World(**{"consecutive_failures": 1, "break_duration": 10} | settings)
+    world.script(500, 200)
+    assert world.send().status_code == 500
+    assert world.breaker().state == "open"
+    return world
 
 
 def closed(**settings: Any) -> Breaker:
@@ -130,4 +143,3 @@ def half_open(now: float = 10.0, **settings: Any) -> tuple[Breaker, Ticket]:
 
 def succeed(breaker: Breaker, probe: Ticket, now: float) -> Any:
     return breaker.settle(probe, SUCCESS, now)
-

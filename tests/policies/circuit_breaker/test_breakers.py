@@ -25,9 +25,11 @@ def book(**settings) -> tuple[Breakers, Account]:
 
 def test_each_name_has_one_breaker_made_at_its_first_use():
     breakers, _ = book()
-    assert breakers.peek("a") is None and repr(breakers) == "<Breakers none yet>"
+    assert breakers.peek("a") is None
+    assert repr(breakers) == "<Breakers none yet>"
     first, second, again = (breakers.acquire(name, 0.0).breaker for name in "aba")
-    assert first is again is breakers.peek("a") and first is not second
+    assert first is again is breakers.peek("a")
+    assert first is not second
     assert repr(breakers) == "<Breakers b closed, a closed>"
 
 
@@ -80,8 +82,12 @@ def test_one_series_per_state_is_one_for_the_state_of_now():
     breakers, _ = book()
     use(breakers, "a", 2.0, FAILURE)
     seen = {labels: value for metric, value, labels in breakers.observe(5.0) if metric is STATUS}
-    assert seen == {("a", state): float(state == "open") for state in ("closed", "open", "half_open", "forced_open", "disabled")}
-    assert [(value, labels) for metric, value, labels in breakers.observe(5.0) if metric is STATE_TIME] == [(3.0, ("a", "open"))]
+    assert seen == {
+        ("a", state): float(state == "open") for state in ("closed", "open", "half_open", "forced_open", "disabled")
+    }
+    assert [(value, labels) for metric, value, labels in breakers.observe(5.0) if metric is STATE_TIME] == [
+        (3.0, ("a", "open"))
+    ]
 
 
 def test_time_in_states_is_whole_at_every_collection_and_after_the_client_has_ended():
@@ -100,7 +106,8 @@ def test_time_in_states_is_whole_at_every_collection_and_after_the_client_has_en
     now[0] = 7.0
     assert told() == {("a", "closed"): 4.0, ("a", "open"): 3.0}
     ledger.close(account)
-    assert told() == {("a", "closed"): 4.0, ("a", "open"): 3.0} and not ledger.read(STATUS)
+    assert told() == {("a", "closed"): 4.0, ("a", "open"): 3.0}
+    assert not ledger.read(STATUS)
 
 
 def test_series_that_may_come_exist_from_the_start():
@@ -123,7 +130,15 @@ def test_series_of_rules_and_modes_that_are_off_do_not_exist():
     account = Account("billing")
     use(Breakers(CircuitBreaker(slow_call_ratio=1, slow_call_duration=1, mode="observe"), account), "a")
     names = {labels[-1] for metric, _, labels in account.sums() if metric.name.endswith(("transitions", "rejections"))}
-    assert names == {"false", "failure_ratio", "slow_call_ratio", "break_over", "probes_succeeded", "probe_failed", "probe_slow"}
+    assert names == {
+        "false",
+        "failure_ratio",
+        "slow_call_ratio",
+        "break_over",
+        "probes_succeeded",
+        "probe_failed",
+        "probe_slow",
+    }
 
 
 def test_names_beyond_the_limit_of_metrics_are_told_together():
@@ -131,7 +146,8 @@ def test_names_beyond_the_limit_of_metrics_are_told_together():
     for number in range(40):
         use(breakers, f"http://h{number}")
     labels = {labels[0] for metric, _, labels in breakers.observe(0.0)}
-    assert len(labels) == 33 and "_other" in labels
+    assert len(labels) == 33
+    assert "_other" in labels
     assert account.cells[STATE_TIME].keys() >= {("_other", "closed")}
     assert account.value("spanwire.circuit_breaker.calls") == 40
 

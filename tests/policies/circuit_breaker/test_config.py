@@ -14,7 +14,9 @@ def test_the_defaults_are_safe_to_ship():
     assert (config.break_duration, config.max_break_duration) == (5, 60)
     assert (config.half_open_max_calls, config.success_threshold) == (4, 2)
     assert config.consecutive_failures is config.slow_call_ratio is config.is_failure is config.scope is None
-    assert config.mode == "enforce" and config.count_429 is False and config.max_breakers == 1024
+    assert config.mode == "enforce"
+    assert config.count_429 is False
+    assert config.max_breakers == 1024
 
 
 @pytest.mark.parametrize(

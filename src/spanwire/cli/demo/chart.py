@@ -24,7 +24,7 @@ def columns(slices: Sequence[Tally], width: int) -> list[Tally]:
 
 def strip(counts: Sequence[int], styles: Sequence[str], height: int, until: int) -> list[Text]:
     """Bars of `height` lines, the topmost first; columns after `until` are still to come."""
-    top = max(max(counts), 1)
+    top = max(1, *counts)
     lines = [Text() for _ in range(height)]
     for number, (count, style) in enumerate(zip(counts, styles, strict=True)):
         eighths = 0 if not count else max(1, round(count / top * height * 8))
@@ -37,7 +37,8 @@ def strip(counts: Sequence[int], styles: Sequence[str], height: int, until: int)
 
 def of_origin(tallies: Sequence[Tally]) -> tuple[list[int], list[str]]:
     """What the origin was asked, coloured by what it failed."""
-    return [tally["attempts"] for tally in tallies], [_style(tally["failed_attempts"], tally["attempts"]) for tally in tallies]
+    styles = [_style(tally["failed_attempts"], tally["attempts"]) for tally in tallies]
+    return [tally["attempts"] for tally in tallies], styles
 
 
 def of_callers(tallies: Sequence[Tally]) -> tuple[list[int], list[str]]:

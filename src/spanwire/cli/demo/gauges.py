@@ -11,13 +11,13 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 CLIENT = "spanwire.client.name"
 SHOWN = {
-    "spanwire.retry.attempts": "spanwire_retry_attempts_total",
-    "spanwire.retry.denials": "spanwire_retry_denials_total",
-    "spanwire.circuit_breaker.transitions": "spanwire_circuit_breaker_transitions_total",
-    "spanwire.circuit_breaker.rejections": "spanwire_circuit_breaker_rejections_total",
+    "spanwire.retry.attempts": "retry_attempts_total",
+    "spanwire.retry.denials": "retry_denials_total",
+    "spanwire.circuit_breaker.transitions": "circuit_breaker_transitions_total",
+    "spanwire.circuit_breaker.rejections": "circuit_breaker_rejections_total",
 }
-"""Metrics that the screen shows, by the names that Prometheus gives them."""
-BUDGET = "spanwire.retry_budget.available"
+"""Metrics that the screen shows, by the names that Prometheus gives them, without their common beginning."""
+AVAILABLE, CAPACITY = "spanwire.retry_budget.available", "spanwire.retry_budget.capacity"
 
 
 class Gauges:

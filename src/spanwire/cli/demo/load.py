@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import httpx
 
 from ...client import AsyncClient, Client
+from ...errors import Rejected
 from ...override import override
 from ...policies import CircuitBreaker, Exponential, Policy, Retry, Timeout
 from ...signals import Listener
@@ -19,6 +19,8 @@ from ...signals import Listener
 THREADS, TASKS = 4, 8
 _PAUSE = 0.03
 """Seconds that a thread pauses between calls, on average; a task twice as long, since there are twice as many."""
+_BACKOFF = 5
+"""How many times as long they pause after a call that was refused, as callers do."""
 
 
 class Kind(NamedTuple):
@@ -41,7 +43,7 @@ KINDS = (
 def policy(duration: float) -> Policy:
     """A policy whose breaker keeps pace with the demo's duration, in seconds."""
     breaker = CircuitBreaker(
-        failure_ratio=0.5, min_calls=20, window=max(1.0, duration / 12), break_duration=duration / 30, max_break_duration=duration / 10
+        window=max(1.0, duration / 12), break_duration=duration / 40, max_break_duration=duration / 20
     )
     retry = Retry(max_attempts=4, backoff=Exponential(base=0.02, cap=0.5))
     return Policy(timeout=Timeout(total=2.5, attempt=0.4), retry=retry, circuit_breaker=breaker)
@@ -50,18 +52,19 @@ def policy(duration: float) -> Policy:
 class Callers:
     """Both clients and their loads. `clients` is complete once it has been entered."""
 
-    def __init__(self, url: str, rules: Policy, seed: int, listeners: dict[str, Listener]) -> None:
+    def __init__(self, url: str, rules: Policy, seed: int, listeners: Mapping[str, Listener]) -> None:
         self._url, self._rules, self._seed, self._listeners = url, rules, seed, listeners
         self._stop = threading.Event()
         self._workers: list[threading.Thread] = []
+        self._broken: list[Exception] = []
         self.clients: dict[str, Client | AsyncClient] = {}
 
     def __enter__(self) -> Callers:
-        client = self.clients["sync"] = Client(**self._arguments("sync"))
-        many = self.clients["async"] = AsyncClient(**self._arguments("async"))
+        self._sync, self._async = Client(**self._arguments("sync")), AsyncClient(**self._arguments("async"))
+        self.clients |= {"sync": self._sync, "async": self._async}
         for number in range(THREADS):
-            self._start(f"demo-sync-{number}", self._in_thread, client, random.Random(self._seed + number))
-        self._start("demo-async", self._in_tasks, many)
+            self._start(f"demo-sync-{number}", self._in_thread, random.Random(self._seed + number))
+        self._start("demo-async", self._in_tasks)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,9 +72,14 @@ class Callers:
         self._stop.set()
         for worker in self._workers:
             worker.join()
-        sync = self.clients["sync"]
-        assert isinstance(sync, Client)
-        sync.close()
+        self._sync.close()
+        for error in self._broken[:1]:
+            raise error
+
+    @property
+    def running(self) -> bool:
+        """Whether calls are being made."""
+        return not self._stop.is_set()
 
     def _arguments(self, name: str) -> dict[str, Any]:
         return {
@@ -80,28 +88,44 @@ class Callers:
         }  # fmt: skip
 
     def _start(self, name: str, work: Any, *arguments: Any) -> None:
-        worker = threading.Thread(target=work, args=arguments, name=name, daemon=True)
+        worker = threading.Thread(target=self._guarded, args=(work, *arguments), name=name, daemon=True)
         worker.start()
         self._workers.append(worker)
 
-    def _in_thread(self, client: Client, chance: random.Random) -> None:
-        for arguments in self._requests(chance):
-            with contextlib.suppress(httpx.HTTPError):
-                client.request(**arguments)
-            self._stop.wait(chance.uniform(0.0, 2 * _PAUSE))
+    def _guarded(self, work: Any, *arguments: Any) -> None:
+        """Calls may fail, that is what they are here for; anything else is a defect that must not go unseen."""
+        try:
+            work(*arguments)
+        except Exception as error:
+            self._broken.append(error)
+            self._stop.set()
 
-    def _in_tasks(self, client: AsyncClient) -> None:
+    def _in_thread(self, chance: random.Random) -> None:
+        for arguments in self._requests(chance):
+            try:
+                self._sync.request(**arguments)
+                pause = _PAUSE
+            except httpx.HTTPError as error:
+                pause = _after(error)
+            self._stop.wait(chance.uniform(0.0, 2 * pause))
+
+    def _in_tasks(self) -> None:
         async def main() -> None:
-            async with client:
-                await asyncio.gather(*(self._task(client, random.Random(self._seed - 1 - number)) for number in range(TASKS)))
+            async with self._async:
+                await asyncio.gather(
+                    *(self._task(random.Random(self._seed + THREADS + number)) for number in range(TASKS))
+                )
 
         asyncio.run(main())
 
-    async def _task(self, client: AsyncClient, chance: random.Random) -> None:
+    async def _task(self, chance: random.Random) -> None:
         for arguments in self._requests(chance):
-            with contextlib.suppress(httpx.HTTPError):
-                await client.request(**arguments)
-            await asyncio.sleep(chance.uniform(0.0, 4 * _PAUSE))
+            try:
+                await self._async.request(**arguments)
+                pause = _PAUSE
+            except httpx.HTTPError as error:
+                pause = _after(error)
+            await asyncio.sleep(chance.uniform(0.0, 4 * pause))
 
     def _requests(self, chance: random.Random) -> Iterator[dict[str, Any]]:
         """Requests to make, until the demo stops."""
@@ -109,3 +133,7 @@ class Callers:
             (kind,) = chance.choices(KINDS, [kind.weight for kind in KINDS])
             url, content = kind.path.format(id=chance.randrange(1000)), None if kind.method == "GET" else b"{}"
             yield {"method": kind.method, "url": url, "content": content, "extensions": override(route=kind.route)}
+
+
+def _after(error: httpx.HTTPError) -> float:
+    return _PAUSE * _BACKOFF if isinstance(error, Rejected) else _PAUSE

@@ -1,4 +1,4 @@
-"""The origin that misbehaves: an HTTP/1.1 server on a port of its own and a thread of its own, on the loopback interface."""
+"""The origin that misbehaves: an HTTP/1.1 server on the loopback interface, with a port and a thread of its own."""
 
 from __future__ import annotations
 

@@ -12,16 +12,18 @@ from rich.text import Text
 from ...decisions import Severity
 from .. import words
 from . import chart
-from .gauges import BUDGET, SHOWN, Gauges, total
+from .gauges import AVAILABLE, CAPACITY, SHOWN, Gauges, total
 from .load import TASKS, THREADS, Callers
-from .watch import Board, Tally, Told
+from .watch import SLICES, Board, Tally, Told
 
 _LABEL = 8
 _TALL = 34
 """Lines of a terminal from which the charts are higher."""
 STATES = {"closed": "green", "open": "red", "half_open": "yellow", "forced_open": "magenta", "disabled": "dim"}
 _SEVERITIES = {Severity.WARN: "yellow", Severity.ERROR: "red"}
-_WHO = {"sync": f"{THREADS} threads", "async": f"{TASKS} tasks"}
+_LEGEND = {"green": "fine", "yellow": "some fail", "red": "many fail", "magenta": "refused"}
+_FIGURES = {"calls": "", "success": "green", "failure": "red", "rejected": "magenta", "retries": "cyan"}
+_WHO = {"sync": THREADS, "async": TASKS}
 
 
 @dataclass
@@ -37,10 +39,11 @@ class Screen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or console.height
         values = self.gauges.read()
-        above = [*self._head(width), *self._charts(width, 3 if height >= _TALL else 1), Text(), self._clients(values), Text()]
+        above = [*self._head(width), *self._charts(width, 3 if height >= _TALL else 1), Text()]
         below = [Text(), *self._metrics(values, width)]
-        lines = sum(1 for part in above + below if isinstance(part, Text)) + 1 + len(self.board.totals)
-        yield Group(*above, *self._decisions(max(height - lines - 1, 2), width), *below)
+        table = 2 + len(self.callers.clients)
+        left = height - len(above) - table - len(below) - 1
+        yield Group(*above, self._clients(values), Text(), *self._decisions(max(left, 2), width), *below)
 
     # -- what the origin does ------------------------------------------------------------------------------------------
 
@@ -52,17 +55,22 @@ class Screen:
         line = Text.assemble(("spanwire demo  ", "bold"), (phase.name, "bold cyan"), f"  {phase.about}")
         line.truncate(width - len(clock) - 2, overflow="ellipsis", pad=True)
         yield line.append(f"  {clock}", "dim")
-        yield Text()
+        legend = Text("requests and calls: ", "dim")
+        for style, meaning in _LEGEND.items():
+            legend.append("■ ", style).append(f"{meaning}  ")
+        yield legend
 
     def _charts(self, width: int, height: int) -> Iterator[Text]:
         """The time line: one strip for the origin, one for each client, and the names of the phases."""
         room, board = width - _LABEL, self.board
         now = board.clock()
-        until = board.slice(now) * room // chart.SLICES
+        until = board.slice(now) * room // SLICES
         with board.lock:
             clients = {name: chart.columns(slices, room) for name, slices in board.slices.items()}
         everyone = [sum(tallies, Tally()) for tallies in zip(*clients.values(), strict=True)]
-        strips = {"origin": chart.of_origin(everyone), **{name: chart.of_callers(found) for name, found in clients.items()}}
+        strips = {"origin": chart.of_origin(everyone)} | {
+            name: chart.of_callers(found) for name, found in clients.items()
+        }
         for name, (counts, styles) in strips.items():
             for number, line in enumerate(chart.strip(counts, styles, height, until)):
                 label = name if number == height - 1 else ""
@@ -82,19 +90,18 @@ class Screen:
             table.add_column(name, justify="right", no_wrap=True, width=6)
         for name, client in self.callers.clients.items():
             state = str(client.circuit_breakers[self.origin].state)
-            table.add_row(*self._row(name), _breaker(state), _budget(values.get((BUDGET, f"demo-{name}"), 0.0)), *self._percentiles(name))
+            table.add_row(*self._row(name), _breaker(state), _budget(values, f"demo-{name}"), *self._percentiles(name))
         return table
 
     def _row(self, name: str) -> list[RenderableType]:
         with self.board.lock:
             tally = self.board.totals[name].copy()
-        named = Text.assemble((name, "bold"), (f" {_WHO[name]}", "dim"))
-        figures = [("calls", ""), ("success", "green"), ("failure", "red"), ("rejected", "magenta"), ("retries", "cyan")]
-        return [named, *(Text(f"{tally[kind]}", style if tally[kind] else "dim") for kind, style in figures)]
+        named = Text.assemble((name, "bold"), (f" {words.TIMES}{_WHO[name]}", "dim"))
+        return [named, *(Text(f"{tally[kind]}", style if tally[kind] else "dim") for kind, style in _FIGURES.items())]
 
     def _percentiles(self, name: str) -> list[Text]:
         found = (self.board.percentile(name, share) for share in (0.5, 0.95))
-        return [Text("–" if value is None else words.seconds(value)) for value in found]
+        return [Text(words.NOTHING if value is None else words.seconds(value)) for value in found]
 
     # -- what was decided ----------------------------------------------------------------------------------------------
 
@@ -107,21 +114,22 @@ class Screen:
 
     def _metrics(self, values: dict[tuple[str, str], float], width: int) -> Iterator[Text]:
         shown = [(name, total(values, key)) for key, name in SHOWN.items()]
-        for left, right in zip(shown[::2], shown[1::2], strict=True):
-            line = Text()
-            for name, value in (left, right):
-                line.append(f"{name} ", "dim").append(str(value), "bold").append("  ")
+        for label, pair in (("metrics", shown[::2]), ("", shown[1::2])):
+            line = Text(f"{label:<{_LABEL}}", "dim")
+            for name, value in pair:
+                line.append(f"{name} ", "dim").append(f"{value:<{27 - len(name)}}", "bold")
             line.truncate(width, overflow="ellipsis")
             yield line
-        yield Text.assemble(("metrics ", "dim"), (self.page, "cyan underline"), ("   Ctrl-C ends the demo", "dim"))
+        page = Text(f"{'':{_LABEL}}spanwire_* at ", "dim").append(self.page, "not dim cyan underline")
+        yield page.append("   Ctrl-C ends the demo", "dim")
 
 
 def told_line(told: Told, width: int) -> Text:
     """A decision in one line: when it was first taken, by whom, how often, and the evidence of the last time."""
-    times = f"×{told.count}" if told.count > 1 else ""
+    times = f"{words.TIMES}{told.times}" if told.times > 1 else ""
     style = _SEVERITIES.get(told.decision.severity, "")
-    line = Text.assemble((f"{told.at:5.1f} s  ", "dim"), f"{told.client:<6}", (f"{times:>5}  ", "bold"), (told.title, style))
-    line.append(f"  {' · '.join(words.evidence(told.decision))}", "dim")
+    line = Text.assemble((f"{told.at:5.1f} s  ", "dim"), f"{told.client:<6}", (f"{times:>5}  ", "bold"))
+    line.append(told.title, style).append(f"  {' · '.join(words.evidence(told.decision))}", "dim")
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -130,8 +138,11 @@ def _breaker(state: str) -> Text:
     return Text.assemble(("● ", STATES[state]), (state.replace("_", " "), STATES[state]))
 
 
-def _budget(available: float) -> Text:
-    """The tokens left of 500."""
-    cells = round(available / 100)
-    style = "green" if available > 250 else "yellow" if available > 50 else "red"
+def _budget(values: dict[tuple[str, str], float], client: str) -> Text:
+    """How full the retry budget is, and its tokens."""
+    available, capacity = values.get((AVAILABLE, client)), values.get((CAPACITY, client))
+    if available is None or not capacity:
+        return Text(words.NOTHING)
+    share = available / capacity
+    cells, style = round(share * 5), "green" if share > 0.5 else "yellow" if share > 0.1 else "red"
     return Text.assemble(("█" * cells, style), ("░" * (5 - cells), "dim"), f" {available:.0f}")

@@ -67,9 +67,11 @@ def _later(chance: random.Random) -> dict[str, str]:
 
 PHASES = (
     Phase("steady", "every request is answered within 20 ms", 0.12),
-    Phase("latency", "answers take up to 250 ms, and one in twelve never comes in time", 0.14, (0.05, 0.25), hanging=0.08),
-    Phase("503", "bursts in which six of ten requests are answered with 503, some with Retry-After", 0.17, refusing=0.6),
-    Phase("resets", "connections are reset: before the answer, or in the middle of its body", 0.14, resetting=0.25, cutting=0.04),
+    Phase("latency", "answers take up to 250 ms, and one in twelve comes too late", 0.14, (0.05, 0.25), hanging=0.08),
+    Phase("503", "bursts in which four of ten requests get a 503, some with Retry-After", 0.17, refusing=0.4),
+    Phase(
+        "resets", "connections are reset before an answer, or in the middle of it", 0.14, resetting=0.2, cutting=0.03
+    ),
     Phase("outage", "nothing is answered any more", 0.17, resetting=1.0),
     Phase("recovery", "it is back, slow, and at times with 503", 0.14, (0.03, 0.12), refusing=0.15),
     Phase("steady", "every request is answered within 20 ms again", 0.12),
@@ -77,10 +79,11 @@ PHASES = (
 
 
 class Script:
-    """The phases on a clock: it begins at `began` and takes `duration` seconds."""
+    """The phases on a clock: they begin at `began` and take `duration` seconds."""
 
-    def __init__(self, duration: float, began: float = 0.0, phases: tuple[Phase, ...] = PHASES) -> None:
-        self.duration, self.began, self.phases = duration, began, phases
+    def __init__(self, duration: float, phases: tuple[Phase, ...] = PHASES) -> None:
+        self.duration, self.phases = duration, phases
+        self.began = 0.0
 
     def at(self, now: float) -> tuple[int, float]:
         """The index of the phase at a time, and the progress through it; the last phase goes on."""

@@ -23,14 +23,14 @@ Tally = Counter[str]
 
 
 class Told(NamedTuple):
-    """A line of what was decided lately: the same decision of the same client in one phase is one line, with a count."""
+    """A line of what was decided lately: one for all decisions of a kind that a client took in a phase."""
 
     at: float
     client: str
     phase: int
     title: str
     decision: Decision
-    count: int
+    times: int
 
 
 class Board:
@@ -100,18 +100,20 @@ class Watch(Waits):
         with board.lock:
             for place, told in enumerate(board.told):
                 if told[1:4] == new[1:4]:
-                    board.told[place] = told._replace(decision=decision, count=told.count + 1)
+                    board.told[place] = told._replace(decision=decision, times=told.times + 1)
                     return
             board.told.append(new)
 
 
 def failed(attempt: Attempt) -> bool:
-    """Whether the origin failed an attempt."""
-    return attempt.error is not None or (attempt.status or 0) >= 500 or attempt.status in FAILED_STATUS
+    """Whether the origin failed an attempt; one that was cut off had no answer in time."""
+    return attempt.status is None or attempt.status >= 500 or attempt.status in FAILED_STATUS
 
 
 def _counts(call: Call) -> Tally:
-    lost = call.outcome == "failure" and call.error is not None and bool(call.attempts) and not failed(call.attempts[-1])
+    lost = (
+        call.outcome == "failure" and call.error is not None and bool(call.attempts) and not failed(call.attempts[-1])
+    )
     return Tally({
         "calls": 1, call.outcome or "cancelled": 1, "attempts": len(call.attempts),
         "failed_attempts": sum(map(failed, call.attempts)) + lost,  # a body that broke off

@@ -20,7 +20,7 @@ set the telemetry of the call is exported. Header and query values are never sho
 
 examples:
   spanwire get https://example.com/ --retries 4 --timeout 10
-  spanwire get https://example.com/items -d @item.json -H 'Content-Type: application/json' -H "Authorization: Bearer $TOKEN"
+  spanwire get https://example.com/items -d @item.json -H 'Content-Type: application/json' --idempotent
   spanwire get https://example.com/ --json | jq .attempts
 """
 
@@ -29,7 +29,11 @@ def add(commands: Any) -> None:
     """Declare the command."""
     about = "Make one call and print its decision tree: attempts, waits and decisions, with times and evidence."
     made = commands.add_parser(
-        "get", help="make one call and print its decision tree", description=about, epilog=_MORE, formatter_class=argparse.RawDescriptionHelpFormatter
+        "get",
+        help="make one call and print its decision tree",
+        description=about,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("url", metavar="URL", help="an http or https URL")
     _request(made.add_argument_group("the request"))
@@ -40,7 +44,9 @@ def add(commands: Any) -> None:
 
 def _request(group: Any) -> None:
     group.add_argument("-X", "--method", help="default GET, or POST with --data")
-    group.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="may be given more than once")
+    group.add_argument(
+        "-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="may be given more than once"
+    )
     group.add_argument("-d", "--data", metavar="DATA", help="the body; @FILE reads a file, - reads stdin")
     group.add_argument("-L", "--follow", action="store_true", help="follow redirects")
     group.add_argument("-k", "--insecure", action="store_true", help="do not verify the certificate")
@@ -49,13 +55,17 @@ def _request(group: Any) -> None:
 def _policy(group: Any) -> None:
     group.add_argument("--policy", metavar="FILE", help="a policy in YAML, TOML or JSON")
     group.add_argument("--retries", type=count, metavar="N", help="attempts after the first")
-    group.add_argument("--timeout", type=seconds, metavar="SECONDS", help="for the whole call: attempts, waits and body")
+    group.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="for the whole call: attempts, waits and body"
+    )
     group.add_argument("--idempotent", action="store_true", help="the request may be sent twice, whatever its method")
 
 
 def _output(group: Any) -> None:
     group.add_argument("--json", action="store_true", help="the report as JSON")
-    group.add_argument("--body", action="store_true", help="the body on stdout and the tree on stderr; with --json, in the JSON")
+    group.add_argument(
+        "--body", action="store_true", help="the body on stdout and the tree on stderr; with --json, in the JSON"
+    )
     group.add_argument("-f", "--fail", action="store_true", help="exit with 1 at any answer of 400 or more")
 
 

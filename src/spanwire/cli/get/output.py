@@ -52,7 +52,11 @@ def _answer(response: httpx.Response) -> str:
 def as_json(ended: Ended, body: bool) -> None:
     """Print the report as JSON, with the final status and what the error says."""
     response = ended.response
-    found = {**ended.story.report.as_dict(), "status": response.status_code if response is not None else None, "message": ended.message}
+    found = {
+        **ended.story.report.as_dict(),
+        "status": response.status_code if response is not None else None,
+        "message": ended.message,
+    }
     if body:
         found["body"] = response.text if response is not None else None
     print(json.dumps(found, indent=2))

@@ -1,4 +1,7 @@
-"""What the arguments of `spanwire get` ask for, checked before anything is sent. Messages never show a value that may be secret."""
+"""What the arguments of `spanwire get` ask for, checked before anything is sent.
+
+No message shows what may be secret: a header's value, credentials, a query.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ import httpx
 
 from ...errors import ConfigurationError
 from ...override import override
-from ...redact import redacted
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,7 +35,13 @@ def request(options: argparse.Namespace) -> dict[str, Any]:
     if data is not None and not any(name.lower() == b"content-type" for name, _ in headers):
         headers.append((b"Content-Type", _FORM.encode()))
     extensions = override(idempotent=True) if options.idempotent else None
-    return {"method": _method(options, data), "url": _url(options.url), "headers": headers, "content": data, "extensions": extensions}
+    return {
+        "method": _method(options, data),
+        "url": _url(options.url),
+        "headers": headers,
+        "content": data,
+        "extensions": extensions,
+    }
 
 
 def _url(text: str) -> httpx.URL:
@@ -41,10 +49,18 @@ def _url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        shown = redacted(re.sub(r"[^/@\s]*@", "REDACTED@", text))
-        raise ConfigurationError(f"{shown!r} is not a URL that can be called: write it in full, such as https://example.com/path")
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) < 65536:
+        raise ConfigurationError(
+            f"{_shown(text)!r} is not a URL that can be called: write it in full, such as https://example.com/path"
+        )
     return url
+
+
+def _shown(text: str) -> str:
+    """What may be shown of a text that is no URL, but may hold credentials or a query all the same."""
+    before, at, rest = text.rpartition("@")
+    head, mark, _ = rest.partition("?")
+    return f"{'...@' if at else before}{head}{'?...' if mark else ''}"
 
 
 def _method(options: argparse.Namespace, data: bytes | None) -> str:
@@ -59,7 +75,9 @@ def _header(given: str) -> tuple[bytes, bytes]:
     value = value.strip()
     if not colon or not _TOKEN.fullmatch(name) or any(ord(char) < 32 and char != "\t" for char in value):
         found = _NAME.match(given)
-        raise ConfigurationError(f"--header {f'{found[0]!r} ' if found else ''}is not a header: write it as 'Name: value', on one line")
+        raise ConfigurationError(
+            f"--header {f'{found[0]!r} ' if found else ''}is not a header: write it as 'Name: value', on one line"
+        )
     return name.encode(), value.encode()
 
 

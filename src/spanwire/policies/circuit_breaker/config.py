@@ -29,10 +29,10 @@ class CircuitBreaker(Part):
         failure_ratio: opens when this share of the calls in the window failed, given `min_calls`. Default 0.5.
         window: seconds for which a call counts, in ten exact buckets. Default 30.
         min_calls: calls in the window below which no ratio opens it. Default 20.
-        consecutive_failures: opens after so many failures in a row, beside the ratio. Default None: off.
-        slow_call_ratio: opens when this share of the calls in the window was slow, given `min_calls`. Default None: off.
+        consecutive_failures: opens after so many failures in a row, beside the ratio. Default: off.
+        slow_call_ratio: opens when this share of the calls in the window was slow, given `min_calls`. Default: off.
         slow_call_duration: seconds to the response headers from which a call is slow; a slow probe is a failed one.
-            Default None: off.
+            Default: off.
         break_duration: seconds for which it refuses at first, and up to 20 % more. A `Retry-After` of the answer that
             opened it is a floor, up to `max_break_duration`. Default 5.
         max_break_duration: seconds up to which the break doubles at each further opening, jitter apart; after a full

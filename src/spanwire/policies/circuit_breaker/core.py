@@ -82,6 +82,17 @@ class Breaker:
             reason = self._probed(failed, slow) if ticket.probe else self._counted(now, failed, slow)
             return None if reason is None else self._move(reason, now, blame)
 
+    def passed(self, ticket: Ticket, now: float) -> bool:
+        """Settle a success of the state that stands, which is what nearly every call is; False if `settle` is needed."""
+        with self._lock:
+            if ticket is not self._standing or self.state is not CLOSED:
+                return False
+            self._in_flight -= 1
+            self._tally.calls.value += 1
+            self._streak = 0
+            self._window.add(now, False, False)
+            return True
+
     # -- told by users ---------------------------------------------------------------------------------------------
 
     def command(self, reason: Reason, now: float) -> BreakerTransition | None:
@@ -160,7 +171,6 @@ class Breaker:
             reason=reason.value,
             lasted=lasted,
             succeeded=self._succeeded,
-            trips=self._trips,
             seconds=seconds,
         )
         self._since = now
@@ -212,6 +222,7 @@ class Breaker:
             "ratio": window.ratio,
             "threshold": float(thresholds.get(self._rule or Reason.FAILURE_RATIO) or config.failure_ratio),
             "window": config.window,
+            "trips": self._trips,
             "enforced": self._enforced,
         }
 

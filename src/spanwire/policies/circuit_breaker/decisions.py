@@ -84,6 +84,7 @@ class _Evidence(Decision):
     ratio: Annotated[float, RATIO]
     threshold: Annotated[float, THRESHOLD]
     window: Annotated[float, WINDOW]
+    trips: Annotated[int, TRIPS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,6 @@ class BreakerTransition(_Evidence):
     reason: Annotated[str, MOVED_BY]
     lasted: Annotated[float, LASTED]
     succeeded: Annotated[int, PROBED]
-    trips: Annotated[int, TRIPS]
     seconds: Annotated[float | None, BREAK] = None
     enforced: Annotated[bool, ENFORCED] = True
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from ...kit import Kit
-from ...redact import origin_of
+from ...target import target_of
 from .breakers import Breakers
 from .core import Breaker, initial
 from .states import Reason, State
@@ -134,4 +134,4 @@ def _origin(key: str | httpx.URL) -> str:
         url = httpx.URL("")
     if not url.scheme or not url.host:
         raise KeyError(f"{key!r} is no origin: give scheme and host, such as 'https://billing.internal'")
-    return origin_of(url)
+    return target_of(url).origin

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import httpx
 
-from ...call import ATTEMPT, LINKS, Call, Link
+from ...call import ATTEMPT, CALL, LINKS, Call, Link
 from ...decisions import Metric
 from ...kit import Kit, Layer
 from ...ledger import Observation
-from ...redact import origin_of
 from ...runtime.protocol import Next, Runtime
+from ...target import target_of
 from ..retry.retry_after import asked
 from .breakers import Breakers
 from .config import CircuitBreaker
@@ -25,10 +25,6 @@ from .judge import Judge
 from .refusal import refused
 from .states import ABANDONED, FAILURE, Verdict
 from .tickets import NOBODY, Blame, Ticket
-
-MAX_ORIGINS = 4096
-"""Origins whose names are kept at hand."""
-
 
 class CircuitBreaking(Layer[CircuitBreaker]):
     """A breaker for each origin, route or client, around every attempt."""
@@ -40,7 +36,8 @@ class CircuitBreaking(Layer[CircuitBreaker]):
         self._breakers = self._kept(previous)
         self._judge = Judge(config)
         self._name = self._naming()
-        self._origins: dict[tuple[str, bytes, int | None], str] = {}
+        self._good = 400 if config.is_failure is None else 0
+        """Answers below this are successes that nobody needs to be asked about."""
         self._slow = math.inf if config.slow_call_duration is None else config.slow_call_duration
         _layers.add(self)
 
@@ -53,14 +50,20 @@ class CircuitBreaking(Layer[CircuitBreaker]):
         return Breakers(self.config, self.kit.signals.account)
 
     async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
-        started = self.kit.clock()
+        clock = self.kit.clock
+        started = clock()
         ticket = self._breakers.acquire(self._name(request), started)
         response: httpx.Response | None = None
-        verdict = ABANDONED
+        verdict: Verdict | None = ABANDONED
         try:
             if ticket.told:
                 self._tell(ticket, request)
             response = await call(request)
+            if response.status_code < self._good:
+                now = clock()
+                if now - started < self._slow and ticket.breaker.passed(ticket, now):
+                    verdict = None
+                    return response
             verdict = self._judge.answer(request, response)
         except BaseException as error:
             if response is not None:  # `is_failure` failed, and nobody else will close it
@@ -68,7 +71,8 @@ class CircuitBreaking(Layer[CircuitBreaker]):
             verdict = self._judge.error(request, error)
             raise
         finally:
-            self._settle(ticket, verdict, started, request, response)
+            if verdict is not None:
+                self._settle(ticket, verdict, started, request, response)
         return response
 
     def _tell(self, ticket: Ticket, request: httpx.Request) -> None:
@@ -106,21 +110,10 @@ class CircuitBreaking(Layer[CircuitBreaker]):
         """How a request's breaker is found. The URL that comes here is the endpoint's where there is balancing."""
         if self.config.scope == "client":
             return lambda request: self.kit.client
-        return self._route if self.config.scope == "route" else self._origin
+        return self._route if self.config.scope == "route" else _origin
 
     def _route(self, request: httpx.Request) -> str:
-        return Call.of(request).route or self._origin(request)
-
-    def _origin(self, request: httpx.Request) -> str:
-        """The origin's name, made once: httpx makes `netloc` anew each time."""
-        url = request.url
-        place = (url.scheme, url.raw_host, url.port)
-        return self._origins.get(place) or self._named(place, url)
-
-    def _named(self, place: tuple[str, bytes, int | None], url: httpx.URL) -> str:
-        if len(self._origins) >= MAX_ORIGINS:
-            self._origins.clear()
-        return self._origins.setdefault(place, origin_of(url))
+        return Call.of(request).route or _origin(request)
 
     # -- seen from outside -----------------------------------------------------------------------------------------
 
@@ -137,6 +130,11 @@ class CircuitBreaking(Layer[CircuitBreaker]):
         self._breakers.after_fork(self.kit.clock())
 
 
+def _origin(request: httpx.Request) -> str:
+    this: Call = request.extensions[CALL]
+    return this.target.origin if request.url is this.url else target_of(request.url).origin
+
+
 _layers: weakref.WeakSet[CircuitBreaking] = weakref.WeakSet()
 
 
@@ -145,5 +143,5 @@ def _after_fork() -> None:
         layer.after_fork()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+if hasattr(os, "register_at_fork"):  # pragma: no branch; Windows has no fork
     os.register_at_fork(after_in_child=_after_fork)

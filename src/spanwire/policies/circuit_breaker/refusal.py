@@ -14,7 +14,7 @@ from .states import Reason
 def refused(refusal: BreakerRejected, tripped_by: Any, request: httpx.Request) -> CircuitOpen:
     """The error that a refused caller gets."""
     return CircuitOpen(
-        f"the circuit breaker of {refusal.breaker} is {_state(refusal)}; nothing was sent: {_remedy(refusal)}",
+        f"the circuit breaker of {refusal.breaker} is {_state(refusal)}. Nothing was sent; {_remedy(refusal)}",
         request=request,
         retry_after=refusal.retry_after,
         breaker=refusal.breaker,
@@ -25,22 +25,23 @@ def refused(refusal: BreakerRejected, tripped_by: Any, request: httpx.Request) -
 def _state(refusal: BreakerRejected) -> str:
     match refusal.reason:
         case "open":
-            return f"open since {_cause(refusal)}"
+            return f"open: {_cause(refusal)}"
         case "probing":
-            return f"half-open, with every probe that it may send under way, since {_cause(refusal)}"
+            return f"half-open, and every probe that it may send is under way: {_cause(refusal)}"
         case _:
             return "forced open by the application"
 
 
 def _cause(refusal: BreakerRejected) -> str:
-    total = f"{refusal.total} calls within {refusal.window:g} s"
+    total, limit = f"{refusal.total} calls within {refusal.window:g} s", f"(limit {refusal.threshold:.0%})"
+    again = f", opened {refusal.trips} times in a row" if refusal.trips > 1 else ""
     match refusal.rule:
         case Reason.CONSECUTIVE_FAILURES:
-            return f"{refusal.streak} calls in a row failed (limit {refusal.threshold:g})"
+            return f"failures in a row: {refusal.streak} (limit {refusal.threshold:g}){again}"
         case Reason.SLOW_CALL_RATIO:
-            return f"{refusal.slow} of {total} were slow (limit {refusal.threshold:.0%})"
+            return f"{refusal.slow} of {total} were slow {limit}{again}"
         case _:
-            return f"{refusal.failures} of {total} failed (limit {refusal.threshold:.0%})"
+            return f"{refusal.failures} of {total} failed {limit}{again}"
 
 
 def _remedy(refusal: BreakerRejected) -> str:

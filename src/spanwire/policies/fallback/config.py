@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 
@@ -37,17 +38,33 @@ class FallbackResponse(Part):
     content: str | bytes = b""
     json_content: Any = pydantic.Field(None, alias="json")
 
+    @pydantic.field_validator("json_content")
+    @classmethod
+    def _serializable(cls, data: Any) -> Any:
+        try:
+            json.dumps(data)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"it is no JSON data ({error}): give dicts, lists, texts, numbers, True, False, None"
+            ) from None
+        return data
+
     @pydantic.model_validator(mode="after")
     def _one_body(self) -> Self:
-        if self.content and "json_content" in self.model_fields_set:
+        if self.content and self._is_json:
             raise ValueError("`content` and `json` are both given: leave one of them out")
         return self
 
+    @property
+    def _is_json(self) -> bool:
+        return "json_content" in self.model_fields_set
+
     def made(self) -> httpx.Response:
         """A new response, for either colour of client."""
-        if "json_content" in self.model_fields_set:
-            return httpx.Response(self.status, headers=self.headers, json=self.json_content)
-        return httpx.Response(self.status, headers=self.headers, content=self.content)
+        if not self._is_json:
+            return httpx.Response(self.status, headers=self.headers, content=self.content)
+        headers = {"content-type": "application/json"} | {name.lower(): text for name, text in self.headers.items()}
+        return httpx.Response(self.status, headers=headers, content=json.dumps(self.json_content))
 
 
 def _plain(value: object) -> object:

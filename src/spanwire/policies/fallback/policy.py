@@ -1,4 +1,4 @@
-"""The fallback, outermost of all: serves something else where the call failed, tells it, and closes what it replaces."""
+"""The fallback, outermost of all: serves something else where a call failed, tells it, and closes what it replaces."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from random import Random
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
+from pydantic.json_schema import SkipJsonSchema
 
 from ...config import Part
 
@@ -207,19 +208,20 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-Backoff = Annotated[
+_Kinds = Annotated[
     Annotated[Exponential, pydantic.Tag("exponential")]
     | Annotated[DecorrelatedJitter, pydantic.Tag("decorrelated")]
     | Annotated[Linear, pydantic.Tag("linear")]
     | Annotated[Fibonacci, pydantic.Tag("fibonacci")]
     | Annotated[Fixed, pydantic.Tag("fixed")]
-    | Annotated[Custom, pydantic.Tag("custom")],
+    | Annotated[SkipJsonSchema[Custom], pydantic.Tag("custom")],
     pydantic.Discriminator(
         _kind,
         custom_error_type="backoff",
         custom_error_message="it should be Exponential, DecorrelatedJitter, Linear, Fibonacci, Fixed or Custom, "
         "and in a file have a `kind` of exponential, decorrelated, linear, fibonacci or fixed",
     ),
-    pydantic.BeforeValidator(_named),
 ]
+_Word = Literal["exponential", "decorrelated", "linear", "fibonacci", "fixed"]
+Backoff = Annotated[_Kinds, pydantic.BeforeValidator(_named, json_schema_input_type=_Kinds | _Word)]
 """Any of the backoffs; in files and variables told apart by `kind`, without which it is exponential."""

@@ -15,7 +15,7 @@ from .config import RetryBudget
 
 
 class Budget:
-    """The tokens of one client; safe for its threads. A retry takes them before its wait, so that sleeping ones count."""
+    """The tokens of one client; safe for its threads. A retry takes them before its wait, so sleeping ones count."""
 
     __slots__ = ("__weakref__", "_lock", "available", "capacity", "success_refund")
 
@@ -58,5 +58,5 @@ def _after_fork() -> None:
         budget._lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+# Windows has no fork.
+getattr(os, "register_at_fork", lambda **hooks: None)(after_in_child=_after_fork)

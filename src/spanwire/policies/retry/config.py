@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import httpx
 import pydantic
@@ -111,7 +111,9 @@ class Retry(Part):
     def _upper(cls, methods: frozenset[str]) -> frozenset[str]:
         return frozenset(method.upper() for method in methods)
 
-    @pydantic.field_validator("budget", mode="before")
+    @pydantic.field_validator(
+        "budget", mode="before", json_schema_input_type=RetryBudget | Literal[False, "off"] | None
+    )
     @classmethod
     def _switch(cls, budget: object) -> object:
         """False and "off" switch it off, from files too."""

@@ -73,7 +73,7 @@ _ERRORS: tuple[tuple[type[Exception], Cause], ...] = (
 
 
 def is_final(error: Exception | None) -> bool:
-    """Whether spanwire itself ended the attempt for good, by a refusal or the deadline. An attempt's timeout does not."""
+    """Whether spanwire itself ended the attempt for good, by a refusal or the deadline; its own timeout does not."""
     return isinstance(error, SpanwireError) and not isinstance(error, AttemptTimeout)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import httpx
 
 from ...call import KIND, Call
-from ...errors import Rejected, RetryExhausted
+from ...errors import RetryExhausted
 from ...kit import Kit, Layer
 from ...ledger import Observation
 from ...runtime.protocol import Next, Runtime
@@ -33,20 +33,10 @@ from .core import (
 )
 from .decisions import ATTEMPTS, AVAILABLE, CAPACITY, CAUSE, DENIALS, WHY_NOT, Denied, Exhausted, Scheduled
 from .replay import KEY, give_key, replayable
+from .tries import Tries
 
 DRAIN_TIME = 1.0
 """Seconds that reading a failed answer, to keep its connection, may take."""
-
-
-class Tries:
-    """What is kept between the attempts of one request: their number, over the whole call, and what the last one cost."""
-
-    __slots__ = ("number", "paid")
-
-    def __init__(self, request: httpx.Request) -> None:
-        before = sum(attempt.kind == "retry" for attempt in Call.of(request).attempts)
-        self.number = 1 + before
-        self.paid = 0.0
 
 
 class Retrying(Layer[Retry]):
@@ -76,14 +66,17 @@ class Retrying(Layer[Retry]):
             try:
                 response = await call(request)
             except Exception as error:
-                tries = tries or Tries(request)
+                tries = tries or Tries(request, self.budget)
                 if not await self._again(Outcome(request, None, error, tries.number), tries, io):
                     raise
             else:
                 if response.status_code in self._plain:
-                    self._succeeded(tries)
+                    if tries is not None:
+                        tries.succeeded()
+                    elif self.budget is not None:
+                        self.budget.succeeded()
                     return response
-                tries = tries or Tries(request)
+                tries = tries or Tries(request, self.budget)
                 if not await self._again(Outcome(request, response, None, tries.number), tries, io):
                     return response
             tries.number += 1
@@ -94,7 +87,7 @@ class Retrying(Layer[Retry]):
         try:
             cause = await self._cause(outcome, io)
             if cause is None and speaks_for_itself(outcome):
-                self._settle(outcome, tries)
+                tries.settle(outcome)
                 return False
             facts = self._facts(outcome, cause)
             verdict = decide(facts)
@@ -153,7 +146,7 @@ class Retrying(Layer[Retry]):
     # -- what is done ----------------------------------------------------------------------------------------------
 
     async def _wait(self, verdict: Scheduled, facts: Facts, tries: Tries, io: Runtime) -> None:
-        """Tell, then wait with the connection free for others. If the wait is cut short, no retry is made or paid for."""
+        """Tell, then wait with the connection free for others. If the wait is cut short, the retry is not paid for."""
         outcome, call, signals = facts.outcome, Call.of(facts.outcome.request), self.kit.signals
         signals.emit(verdict, call)
         try:
@@ -165,14 +158,14 @@ class Retrying(Layer[Retry]):
             with signals.wait(call, "backoff", verdict.delay):
                 await io.sleep(verdict.delay)
         except BaseException:
-            self._refund(tries)
+            tries.refund()
             signals.emit(denied("cancelled", facts), call)
             raise
 
     async def _end(self, verdict: Denied | Exhausted, outcome: Outcome, tries: Tries, io: Runtime) -> None:
         """The outcome stands: tell why, settle with the budget, and raise if that is wanted."""
         self.kit.signals.emit(verdict, Call.of(outcome.request))
-        self._settle(outcome, tries)
+        tries.settle(outcome)
         if self.config.raise_on_exhausted and gave_up(verdict, outcome):
             raise await self._exhausted(verdict, outcome, io) from outcome.error
 
@@ -194,24 +187,7 @@ class Retrying(Layer[Retry]):
             await io.read(response)
         await io.close(response)
 
-    # -- the budget ------------------------------------------------------------------------------------------------
-
-    def _settle(self, outcome: Outcome, tries: Tries) -> None:
-        if not outcome.failed:
-            self._succeeded(tries)
-        elif isinstance(outcome.error, Rejected):
-            self._refund(tries)  # the retry that was paid for never left
-
-    def _refund(self, tries: Tries) -> None:
-        if self.budget is not None and tries.paid:
-            self.budget.refund(tries.paid)
-        tries.paid = 0.0
-
-    def _succeeded(self, tries: Tries | None) -> None:
-        if tries is not None and tries.paid:
-            self._refund(tries)
-        elif self.budget is not None:
-            self.budget.succeeded()
+    # -- what is seen of it ----------------------------------------------------------------------------------------
 
     def observe(self) -> Iterable[Observation]:
         if self.budget is not None:

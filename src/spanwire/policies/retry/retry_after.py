@@ -39,7 +39,7 @@ def should_retry(headers: httpx.Headers) -> bool | None:
 
 
 def floor(seconds: float, random: Random) -> float:
-    """The wait that keeps to what was asked: never less, and up to a fifth, at most 5 s, more: not all come back at once."""
+    """The wait that was asked for, never less, and up to a fifth (at most 5 s) more, lest all come back at once."""
     return seconds + random.uniform(0, min(MOST_JITTER, 0.2 * seconds))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 
@@ -14,7 +14,8 @@ def _off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in ("off", "none", "null") else value
 
 
-Limit = Annotated[float | None, pydantic.Field(gt=0), pydantic.BeforeValidator(_off)]
+_Seconds = Annotated[float | None, pydantic.Field(gt=0)]
+Limit = Annotated[_Seconds, pydantic.BeforeValidator(_off, json_schema_input_type=_Seconds | Literal["off"])]
 """Seconds, above 0; None (in files and variables also "off") for no limit."""
 
 

@@ -20,8 +20,10 @@ from .decisions import DeadlinePassed
 
 PHASE_TIMEOUTS = "spanwire.timeout"
 """The key of the phase timeouts that the caller asked for, where an attempt's were cut shorter."""
-_EARLY = 0.002
-"""Seconds that a socket's timeout may fire before our clock says so."""
+EARLY = 0.01
+"""Seconds before the deadline from which a timeout is the deadline's: sockets fire early, and so does the last attempt."""
+_MARGIN = 0.005
+"""Seconds that the last attempt ends before the call, so that the breaker hears a timeout and not a cancellation."""
 
 
 class TotalDeadline(Layer[Timeout]):
@@ -40,7 +42,7 @@ class TotalDeadline(Layer[Timeout]):
             with io.deadline(left):
                 return await call(request)
         except (TimeoutError, httpx.TimeoutException) as error:
-            if this.remaining(self.kit.clock()) > _EARLY or isinstance(error, DeadlineExceeded):
+            if this.remaining(self.kit.clock()) > EARLY or isinstance(error, DeadlineExceeded):
                 raise
             raise exceeded(this, self.kit) from error
 
@@ -71,16 +73,16 @@ class AttemptDeadline(Layer[Timeout]):
     async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
         deadline = request.extensions[CALL].deadline
         left = math.inf if deadline is None else deadline - self.kit.clock()
-        self._cut(request, left if left < self._attempt else self._attempt)
-        if not io.cuts or self._attempt >= left:
-            return await call(request)  # nothing can be cut, or the total deadline comes first
+        limit = self._attempt if self._attempt < left else left - min(_MARGIN, left / 10)
+        self._cut(request, limit)
+        if not io.cuts or limit == math.inf:
+            return await call(request)
         try:
-            with io.deadline(self._attempt):
+            with io.deadline(limit):
                 return await call(request)
         except TimeoutError as error:
-            raise AttemptTimeout(
-                f"the attempt took longer than `timeout.attempt` = {self._attempt:g} s", request=request, seconds=self._attempt
-            ) from error
+            which = f"`timeout.attempt` = {self._attempt:g} s" if limit == self._attempt else f"the {limit:.3f} s that were left of `timeout.total`"
+            raise AttemptTimeout(f"the attempt took longer than {which}", request=request, seconds=limit) from error
 
     def _cut(self, request: httpx.Request, limit: float) -> None:
         """Cut the phase timeouts of an attempt to a limit, always from what the caller asked for."""

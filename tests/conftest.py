@@ -1,0 +1,77 @@
+"""The fixtures of the project's own tests: one way to write a story for sync, asyncio and trio, and a watchdog."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib.metadata
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from spanwire.testing import FakeClock, FaultyOrigin, Recorder, SpanwireTelemetry
+from tests.testing.colours import COLOURS, Colour
+
+if not importlib.metadata.entry_points(group="pytest11", name="spanwire"):  # it is not installed: on PYTHONPATH only
+    pytest_plugins = ["spanwire.testing.plugin"]
+
+LONGEST = 30.0
+"""Seconds that a test may take, its fixtures included; `@pytest.mark.timeout(seconds)` asks for more."""
+
+for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:
+    del os.environ[name]  # what the developer's machine has set up is not under test
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "timeout(seconds): how long the test may take, instead of 30 s")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that hangs fails, wherever it hangs, and the others go on."""
+    marker = item.get_closest_marker("timeout")
+    seconds = float(marker.args[0]) if marker else LONGEST
+
+    def bark(*_: object) -> None:
+        faulthandler.dump_traceback(sys.__stderr__)
+        pytest.fail(f"the test took longer than {seconds:g} s; the stacks of all threads are above", pytrace=True)
+
+    before = signal.signal(signal.SIGALRM, bark)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(params=COLOURS)
+def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
+    """The sync client and the async one on asyncio and on trio, in the same words: each test that asks runs in all three."""
+    with COLOURS[request.param]() as colour:
+        yield colour
+
+
+# -- the plugin's fixtures, by shorter names ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def origin(spanwire_origin: FaultyOrigin) -> FaultyOrigin:
+    return spanwire_origin
+
+
+@pytest.fixture
+def telemetry(spanwire_telemetry: SpanwireTelemetry) -> SpanwireTelemetry:
+    return spanwire_telemetry
+
+
+@pytest.fixture
+def recorder(spanwire_recorder: Recorder) -> Recorder:
+    return spanwire_recorder
+
+
+@pytest.fixture
+def clock(spanwire_clock: FakeClock) -> FakeClock:
+    return spanwire_clock
