@@ -26,11 +26,20 @@ class Stage:
         """The innermost transport, of httpx or httpx2. The mock sends one header: the contrib pays by the header."""
         if self.mock:
             return module.MockTransport(lambda request: module.Response(200, content=BODY))
-        return module.AsyncHTTPTransport() if self.asynchronous else module.HTTPTransport()
+        return (module.AsyncHTTPTransport if self.asynchronous else module.HTTPTransport)(limits=limits(module))
 
     def client(self, module: Any = httpx, **arguments: Any) -> Any:
         """A client of httpx, httpx2 or spanwire over that transport."""
         return (module.AsyncClient if self.asynchronous else module.Client)(**arguments)
+
+
+def limits(module: Any = httpx) -> Any:
+    """httpx's own limits, but connections are kept for longer than any pause between two slices.
+
+    With the default of five seconds a pool may shrink in a pause, and with 20 callers at once the cost of httpx's pool,
+    which looks at every idle connection at every turn, then falls by a third to a half until it grows again.
+    """
+    return module.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=600)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ def bare(stage: Stage) -> Player:
     return Player.of(stage.client(transport=stage.transport()))
 
 
+def bare_defaults(stage: Stage) -> Player:
+    """Plain httpx with nothing given, so that idle connections end after five seconds."""
+    return Player.of(stage.client())
+
+
 def bare_httpx2(stage: Stage) -> Player:
     """Plain httpx2."""
     import httpx2
@@ -75,7 +89,7 @@ def bare_aiohttp(stage: Stage) -> Player:
     """Plain httpx over aiohttp's connections."""
     from httpx_aiohttp import AiohttpTransport
 
-    return Player.of(httpx.AsyncClient(transport=AiohttpTransport()))
+    return Player.of(httpx.AsyncClient(transport=AiohttpTransport(limits=limits())))
 
 
 def contrib(make_sdk: Callable[[], Sdk | None]) -> Callable[[Stage], Player]:
@@ -140,9 +154,9 @@ def spanwire(make_sdk: Callable[[], Sdk | None], wire: str | None = None) -> Cal
         import spanwire as library
 
         policy = library.Policy(connection=library.Connection(wire=wire)) if wire else library.Policy()
-        transport = {"transport": stage.transport()} if stage.mock else {}
+        below = {"transport": stage.transport()} if stage.mock else {"limits": limits()}
         sdk = make_sdk()
-        client = stage.client(library, policy=policy, **transport, **(sdk.providers if sdk else {}))
+        client = stage.client(library, policy=policy, **below, **(sdk.providers if sdk else {}))
         return Player.of(client, sdk)
 
     return open_it
@@ -182,6 +196,9 @@ EVERYWHERE = (
     Contender("spanwire sampled", "Policy(), a call span and an attempt span per call", spanwire(Sdk), 2, 1),
 )
 WIRES = (
+    Contender(
+        "bare httpx, defaults", "its idle connections end after 5 s, so its pool shrinks and grows", bare_defaults
+    ),
     Contender("bare httpx on aiohttp", "httpx over httpx-aiohttp: the floor of that wire", bare_aiohttp),
     Contender("spanwire sampled, wire httpx", "the same on httpx's own pool", spanwire(Sdk, "httpx"), 2, 1),
     Contender("spanwire sampled, wire aiohttp", "the same on aiohttp's connections", spanwire(Sdk, "aiohttp"), 2, 1),

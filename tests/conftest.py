@@ -49,12 +49,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(params=COLOURS)
 def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
-    """The sync client and the async one on asyncio and on trio, in the same words: each test that asks runs in all three."""
+    """The sync client and the async one on asyncio and on trio, in the same words: the test runs in all three."""
     with COLOURS[request.param]() as colour:
         yield colour
 
 
-# -- the plugin's fixtures, by shorter names ---------------------------------------------------------------------------
+# -- the plugin's fixtures, by shorter names -------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ LINKS = "spanwire.attempt.links"
 """The key of the `Link`s that the next attempt of a request starts with."""
 OVERRIDE = "spanwire.override"
 """The key of what `spanwire.override(...)` asks for."""
+AUTH = "spanwire.auth"
+"""The key that marks a request which an auth flow made, such as one for a token."""
 
 AttemptKind = Literal["primary", "retry", "hedge", "redirect", "auth", "probe", "revalidation"]
 Outcome = Literal["success", "failure", "rejected", "cached", "fallback", "cancelled"]
@@ -68,6 +70,8 @@ class Attempt:
     """Cuts it off from another thread; None if nothing is under way, or nobody knows how."""
     context: Any = None
     """The telemetry's reference to its span, for links."""
+    aside = False
+    """Whether it was sent for an auth flow, and not for the caller."""
 
     def __init__(self, number: int, kind: str, started: float) -> None:
         self.number = number

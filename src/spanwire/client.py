@@ -11,8 +11,8 @@ from typing import Any, Self, Unpack
 import httpx
 
 from .arguments import HTTPXArguments, completed, name_of, user_agent
-from .call import CALL, OVERRIDE, Call
-from .engine import AUTH, Engine, weakly
+from .call import AUTH, CALL, OVERRIDE, Call
+from .engine import Engine, weakly
 from .figures import figures
 from .interceptors import Interceptors
 from .loading import Watch
@@ -232,7 +232,7 @@ class Client(_Client, httpx.Client):
         call = engine.open(request)
         if auth is not httpx.USE_CLIENT_DEFAULT or self.auth is not None:
             auth = self._in_call(auth, call)
-        token = engine.telemetry.enter(call) if call.scope is not None else None
+        token = engine.telemetry.enter(call.scope) if call.scope is not None else None
         try:
             response = super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         except BaseException as error:
@@ -243,7 +243,11 @@ class Client(_Client, httpx.Client):
                 engine.telemetry.leave(token)
         (engine.streaming if stream else engine.succeeded)(call, response)
         if self._raises_for_status or OVERRIDE in request.extensions:
-            self._check_status(request, response)
+            try:
+                self._check_status(request, response)
+            except httpx.HTTPStatusError:
+                response.close()  # whoever streams gets no response that could be closed
+                raise
         return response
 
     def close(self) -> None:
@@ -310,7 +314,7 @@ class AsyncClient(_Client, httpx.AsyncClient):
         call = engine.open(request)
         if auth is not httpx.USE_CLIENT_DEFAULT or self.auth is not None:
             auth = self._in_call(auth, call)
-        token = engine.telemetry.enter(call) if call.scope is not None else None
+        token = engine.telemetry.enter(call.scope) if call.scope is not None else None
         try:
             response = await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         except BaseException as error:
@@ -321,7 +325,11 @@ class AsyncClient(_Client, httpx.AsyncClient):
                 engine.telemetry.leave(token)
         (engine.streaming if stream else engine.succeeded)(call, response)
         if self._raises_for_status or OVERRIDE in request.extensions:
-            self._check_status(request, response)
+            try:
+                self._check_status(request, response)
+            except httpx.HTTPStatusError:
+                await response.aclose()
+                raise
         return response
 
     async def aclose(self) -> None:

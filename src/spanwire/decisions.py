@@ -126,7 +126,7 @@ class Decision:
         object.__init_subclass__(**kwargs)
         if cls.NAME:
             known = DECISIONS.get(cls.NAME)
-            if known is not None and known.__qualname__ != cls.__qualname__:
+            if known is not None and (known.__module__, known.__name__) != (cls.__module__, cls.__name__):
                 raise ValueError(f"the decision {cls.NAME} is declared twice")
             DECISIONS[cls.NAME] = cls
 

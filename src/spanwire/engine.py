@@ -16,7 +16,7 @@ import httpx
 
 from . import metrics
 from .body import Body
-from .call import CALL, KIND, OVERRIDE, Call
+from .call import AUTH, CALL, KIND, OVERRIDE, Call
 from .errors import ConfigurationError, Rejected
 from .interceptors import Interceptors
 from .kit import Kit
@@ -31,10 +31,6 @@ from .runtime.protocol import Handle, Next, Runtime
 from .signals import Listener, Signals
 from .telemetry import Providers, Telemetry
 from .wire.fork import renew_after_fork
-
-AUTH = "spanwire.auth"
-"""The key that marks a request which an auth flow made, such as one for a token."""
-
 
 class Engine:
     """What the clients and transports of both colours share."""
@@ -64,8 +60,8 @@ class Engine:
         self.reloaded: Callable[[], object] = tuple
         """Called after another policy was put in force."""
         self._watching: Handle | None = None
-        self._taken = self.watch and (self.watch.policy, self.watch.error)
-        """What was last taken from the watched file; others may share the watch, and be told of a change first."""
+        self._taken: tuple[Policy, ConfigurationError | None] = (self.policy, None)
+        """What was last taken from the watched file. Others may share the watch, and be told of a change first."""
         self._lock = threading.Lock()
         self._swap(Pipeline(self.policy, self.kit), self.policy)
         self.account.observe = weakly(self._observe)
@@ -127,10 +123,10 @@ class Engine:
         before, self._taken = self._taken, (self.watch.policy, self.watch.error)
         policy, error = self._taken
         try:
-            if error is not None and (before is None or error is not before[1]):
-                raise error
-            if before is None or policy is not before[0]:
+            if policy is not before[0]:
                 self.reload(policy)
+            if error is not None and error is not before[1]:
+                raise error
         except ConfigurationError as problem:
             self.signals.emit(ConfigRejected(self.hash, str(problem)))
 
@@ -163,13 +159,13 @@ class Engine:
             request.extensions[KIND] = "primary"
             call.last_request = id(request)
             return call, True
-        if not call.attempts:
-            request.extensions[KIND] = "auth" if AUTH in request.extensions else "primary"
+        if AUTH in request.extensions:
+            request.extensions[KIND] = "auth"
         else:
-            again = call.last_request == id(request) or AUTH in request.extensions
-            request.extensions[KIND] = "auth" if again else "redirect"
+            sent, call.last_request = call.last_request, id(request)
+            request.extensions[KIND] = "primary" if not sent else "auth" if sent == call.last_request else "redirect"
+        if call.attempts:
             call.mark("other", self.kit.clock())
-        call.last_request = id(request)
         return call, False
 
     def arrived(self, call: Call, response: httpx.Response, io: Runtime, owned: bool) -> httpx.Response:
@@ -229,9 +225,9 @@ class Engine:
         yield Observation(metrics.POLICY_INFO, 1, (self.hash,))
         for name, value in self._limits:
             yield Observation(metrics.POLICY_LIMIT, value, (name,))
-        for active, idle in [pool() for pool in self.pools]:
-            yield Observation(metrics.POOL_CONNECTIONS, active, ("active",))
-            yield Observation(metrics.POOL_CONNECTIONS, idle, ("idle",))
+        pools = [pool() for pool in self.pools]
+        yield Observation(metrics.POOL_CONNECTIONS, sum(active for active, _ in pools), ("active",))
+        yield Observation(metrics.POOL_CONNECTIONS, sum(idle for _, idle in pools), ("idle",))
         yield from self.pipeline.observe()
 
     def close(self) -> None:
@@ -251,7 +247,7 @@ class Engine:
         return f"<Engine {self.name!r} policy {self.hash}>"
 
 
-def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+def weakly(method: Callable[[], Any]) -> Callable[[], Any]:
     """A method for as long as its object lives, and nothing afterwards: who holds it does not hold the object."""
     known = weakref.WeakMethod(method)
 

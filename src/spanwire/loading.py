@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticOmit
+from pydantic_core import PydanticOmit, to_jsonable_python
 
 from .config import Part, _models, _path, explain
 from .errors import ConfigurationError
@@ -31,13 +31,13 @@ OTHERS = frozenset({"LOG", "EVENTS", "SHOW_QUERY", "REQUIRE_COMPONENTS", "POLICY
 """Variables of spanwire's that are no settings of a policy."""
 
 
-def built(model: type[P], data: Mapping[str, Any], source: str, names: Iterable[str] = ()) -> P:
-    """The model of some data, whole or not at all; `names` are the variables that the data came from, if it did."""
+def built(model: type[P], data: Mapping[str, Any], source: str, prefix: str | None = None) -> P:
+    """The model of some data, whole or not at all; `prefix` is that of the variables which the data came from."""
     try:
         return model.model_validate(dict(data))
     except pydantic.ValidationError as error:
-        wrong = {name for item in error.errors() for name in _variable(_path(item["loc"], model), names)}
-        where = f"{source} ({', '.join(sorted(wrong))})" if wrong else source
+        wrong = [] if prefix is None else _variables_of([_path(item["loc"], model) for item in error.errors()], prefix)
+        where = f"{source} ({', '.join(wrong)})" if wrong else source
         raise ConfigurationError(explain(error, model, where)) from None
 
 
@@ -260,29 +260,20 @@ def _check_contradictions(model: type[Part], prefix: str) -> None:
         value = os.environ.get(names.get(part, ""), "").strip()
         inside = sorted(name for name in names if name.startswith(part + DELIMITER))
         if inside and value and not value.startswith("{"):
-            raise ConfigurationError(f"`{part}` = {value} contradicts `{inside[0]}`: leave one of them out")
+            raise ConfigurationError(f"`{part}` contradicts `{inside[0]}`: leave one of them out")
 
 
 def _check_names(model: type[Part], prefix: str) -> None:
-    """Refuse variables that look like a setting and are none: a misspelt limit would silently be the default."""
-    known = {prefix.upper() + DELIMITER.join(path).upper(): path for path in _paths(model)}
+    """Refuse variables that look like a setting and are of no part: a misspelt limit would silently be the default."""
+    known = [prefix.upper() + DELIMITER.join(path).upper() for path in _paths(model)]
     for name in variables(prefix):
         rest = name[len(prefix) :].upper()
-        if (
-            name.upper() in known
-            or rest in OTHERS
-            or any(_is_inside(name.upper(), found, model, path) for found, path in known.items())
-        ):
+        if rest in OTHERS or rest.partition(DELIMITER)[0].lower() in model.model_fields:
             continue
         near = _nearest(name.upper(), known)
         if near or DELIMITER in rest:
             remedy = f"did you mean `{near}`?" if near else f"the parts of a policy are {', '.join(model.model_fields)}"
             raise ConfigurationError(f"`{name}` is not a setting: {remedy}")
-
-
-def _is_inside(name: str, found: str, model: type[Part], path: tuple[str, ...]) -> bool:
-    """Whether a name goes on below a setting that is a mapping, whose keys are the user's."""
-    return name.startswith(found + DELIMITER) and path in _mappings(model)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
@@ -301,34 +292,27 @@ def _paths(model: type[pydantic.BaseModel], above: tuple[str, ...] = ()) -> Iter
             yield from _paths(inner, path)
 
 
-@functools.cache
-def _mappings(model: type[pydantic.BaseModel], above: tuple[str, ...] = ()) -> frozenset[tuple[str, ...]]:
-    """The paths of the settings that are mappings."""
-    found: set[tuple[str, ...]] = set()
-    for name, field in model.model_fields.items():
-        path = (*above, field.alias or name)
-        if "Mapping" in str(field.annotation) or "dict" in str(field.annotation):
-            found.add(path)
-        for inner in _models(field.annotation):
-            found |= _mappings(inner, path)
-    return frozenset(found)
-
-
-def _variable(path: list[str], names: Iterable[str]) -> list[str]:
-    """The variable that a value came from: the one whose name goes furthest along its path."""
-    for length in range(len(path), 0, -1):
-        wanted = DELIMITER.join(path[:length]).upper()
-        found = [name for name in names if name.upper().endswith(wanted)]
-        if found:
-            return found
-    return []
+def _variables_of(paths: Iterable[list[str]], prefix: str) -> list[str]:
+    """The variables that values came from: for each path those that go along it, or further, longest."""
+    names = {name[len(prefix) :].upper() + DELIMITER: name for name in variables(prefix)}
+    found: set[str] = set()
+    for path in paths:
+        steps = [DELIMITER.join(path[:length]).upper() + DELIMITER for length in range(len(path), 0, -1)]
+        along = ({name for rest, name in names.items() if rest.startswith(step)} for step in steps)
+        found |= next(filter(None, along), set())
+    return sorted(found)
 
 
 # -- the schema ----------------------------------------------------------------------------------------------------
 
 
 class _FileSchema(GenerateJsonSchema):
-    """The schema of what a file can say: functions are left out."""
+    """The schema of what a file can say: functions are left out, error classes have their names."""
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, Part):  # its own defaults stand where it is described
+            return dft.model_dump(mode="json", exclude_defaults=True)
+        return to_jsonable_python(dft, fallback=lambda error: error.__name__)
 
     def callable_schema(self, schema: Any) -> Any:
         raise PydanticOmit
@@ -340,17 +324,10 @@ class _FileSchema(GenerateJsonSchema):
         found["anyOf"] = found.pop("oneOf")
         return found
 
-    def emit_warning(self, kind: Any, detail: str) -> None:
-        """Nobody needs to hear that a function was left out."""
-
 
 def json_schema(model: type[Part]) -> dict[str, Any]:
     """The JSON schema of a file with the parts of a model, each of which may also be switched by a word."""
     schema = model.model_json_schema(schema_generator=_FileSchema)
-    for inner in (schema, *schema.get("$defs", {}).values()):
-        properties = inner.get("properties", {})
-        for name in [name for name, found in properties.items() if found.get("type") == "null"]:
-            del properties[name]
     for found in schema["properties"].values():
         if {"type": "null"} in found.get("anyOf", ()):
             found["anyOf"].append({"enum": [True, False, "on", "off"]})

@@ -103,6 +103,8 @@ def report(of: httpx.Response | BaseException) -> Report:
     Raises:
         LookupError: if it did not come from a spanwire client or transport.
     """
+    if isinstance(of, httpx.HTTPStatusError):
+        of = of.response
     found = of.extensions.get(REPORT) if isinstance(of, httpx.Response) else getattr(of, "report", None)
     if not isinstance(found, Report):
         raise LookupError(f"{type(of).__name__} carries no report: it did not come from a spanwire client or transport")

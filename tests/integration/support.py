@@ -1,6 +1,6 @@
-"""What the integration stories share: a site on real sockets, the SDK in memory, clients of every colour in the same words.
+"""What the integration stories share: a site on real sockets, and clients of every colour driven in blocking words.
 
-A plugin of the modules that name it in `pytest_plugins`; its fixtures are `site`, `sites`, `told`, `driver` and `twins`.
+The fixtures `site`, `sites`, `nobody`, `driver` and `twins` come to the modules by way of `conftest`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
-import anyio
-import anyio.from_thread
 import httpx
 import pytest
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
 
 import spanwire
+from spanwire.testing import SpanwireTelemetry
+from tests.testing.colours import Colour
 
 # -- the site ---------------------------------------------------------------------------------------------------------
 
@@ -220,95 +212,7 @@ def nobody() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-# -- the SDK in memory ------------------------------------------------------------------------------------------------
-
-
-class Told:
-    """Providers for a client, and what was told to them."""
-
-    def __init__(self, **tracing: Any) -> None:
-        self._spans, self._logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
-        self.reader = InMemoryMetricReader()
-        self.tracer_provider = TracerProvider(shutdown_on_exit=False, **tracing)
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
-        self.meter_provider = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.logger_provider = LoggerProvider(shutdown_on_exit=False)
-        self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
-
-    @property
-    def providers(self) -> dict[str, Any]:
-        names = ("tracer_provider", "meter_provider", "logger_provider")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        return sorted(self._spans.get_finished_spans(), key=lambda span: span.start_time or 0)
-
-    @property
-    def attempts(self) -> list[ReadableSpan]:
-        return [span for span in self.spans if span.kind is SpanKind.CLIENT]
-
-    @property
-    def calls(self) -> list[ReadableSpan]:
-        return [span for span in self.spans if "spanwire.outcome" in (span.attributes or {})]
-
-    @property
-    def call(self) -> ReadableSpan:
-        (call,) = self.calls
-        return call
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of the attempts, in order."""
-        return [str((span.attributes or {})["spanwire.attempt.kind"]) for span in self.attempts]
-
-    @property
-    def outcomes(self) -> list[str]:
-        return [str((span.attributes or {})["spanwire.outcome"]) for span in self.calls]
-
-    @property
-    def logs(self) -> list[Any]:
-        return [item.log_record for item in self._logs.get_finished_logs()]
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The attributes of the events of a name, on spans and then in the log."""
-        on_spans = [event.attributes for span in self.spans for event in span.events if event.name == name]
-        in_log = [log.attributes for log in self.logs if log.event_name == name]
-        return [dict(attributes or {}) for attributes in on_spans + in_log]
-
-    def metrics(self) -> dict[str, Any]:
-        """The data points of every metric by its name."""
-        data = self.reader.get_metrics_data()
-        scopes = [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
-        return {metric.name: list(metric.data.data_points) for scope in scopes for metric in scope.metrics}
-
-    def points(self, name: str) -> list[Any]:
-        return self.metrics().get(name, [])
-
-    def value(self, name: str, **where: object) -> float:
-        """The sum of a metric's points that have these labels, each by the last word of its key."""
-        found = 0.0
-        for point in self.points(name):
-            labels = {key.rsplit(".", 1)[-1]: str(value) for key, value in (point.attributes or {}).items()}
-            if all(labels.get(name) == str(value) for name, value in where.items()):
-                found += point.value if hasattr(point, "value") else point.count
-        return found
-
-    def everything(self) -> str:
-        """All that left the process, as text."""
-        data = self.reader.get_metrics_data()
-        told = [span.to_json() for span in self.spans] + [log.to_json() for log in self._logs.get_finished_logs()]
-        return "\n".join([*told, data.to_json() if data else ""])
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
-
 # -- clients of every colour, in the same words -----------------------------------------------------------------------
-
-COLOURS = ("sync", "asyncio", "trio")
 
 
 class Driven:
@@ -319,21 +223,22 @@ class Driven:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.client, name)
-        return functools.partial(self.driver.run, found) if inspect.iscoroutinefunction(found) else found
+        if not inspect.iscoroutinefunction(found):
+            return found
+        return lambda *arguments, **named: self.driver.run(found(*arguments, **named))
 
     def close(self) -> None:
-        self.driver.run(self.client.close if self.driver.is_sync else self.client.aclose)
+        self.driver.colour.close(self.client)
 
     def enter(self) -> None:
-        self.driver.run(self.client.__enter__ if self.driver.is_sync else self.client.__aenter__)
+        self.driver.run(self.client.__enter__() if self.driver.is_sync else self.client.__aenter__())
 
     @contextlib.contextmanager
     def stream(self, *arguments: Any, **named: Any) -> Iterator[Streamed]:
         """`client.stream`, with a response that blocks."""
-        with contextlib.ExitStack() as stack:
-            opened = self.client.stream(*arguments, **named)
-            manager = opened if self.driver.is_sync else self.driver.portal.wrap_async_context_manager(opened)
-            yield Streamed(self.driver, stack.enter_context(manager))
+        opened = self.client.stream(*arguments, **named)
+        with opened if self.driver.is_sync else self.driver.entered(opened) as response:
+            yield Streamed(self.driver, response)
 
     def open(self, request: httpx.Request, **named: Any) -> Streamed:
         """`client.send(request, stream=True)`, with a response that blocks."""
@@ -347,55 +252,44 @@ class Streamed:
         self.driver, self.response = driver, response
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("iter_"):
-            return getattr(self.response, name)
-        if self.driver.is_sync:
+        if not name.startswith("iter_") or self.driver.is_sync:
             return getattr(self.response, name)
         return lambda *arguments, **named: self._chunks(getattr(self.response, f"a{name}")(*arguments, **named))
 
     def _chunks(self, chunks: Any) -> Iterator[Any]:
         try:
-            yield from iter(lambda: self.driver.run(functools.partial(anext, chunks, None)), None)
+            yield from iter(lambda: self.driver.run(anext(chunks, None)), None)
         finally:
-            self.driver.run(chunks.aclose)
+            self.driver.run(chunks.aclose())
 
     def read(self) -> bytes:
-        body: bytes = self.driver.run(self.response.read if self.driver.is_sync else self.response.aread)
+        body: bytes = self.driver.run(self.response.read() if self.driver.is_sync else self.response.aread())
         return body
 
     def close(self) -> None:
-        self.driver.run(self.response.close if self.driver.is_sync else self.response.aclose)
+        self.driver.run(self.response.close() if self.driver.is_sync else self.response.aclose())
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """The default TLS context, made once: making one takes longer than most tests."""
+    return httpx.create_ssl_context()
 
 
 class Driver:
-    """Opens clients of one colour; the async ones live on an event loop in a thread of its own."""
+    """Opens clients of one colour, which end with the test."""
 
-    def __init__(self, colour: str) -> None:
+    def __init__(self, colour: Colour) -> None:
         self.colour = colour
-        self.is_sync = colour == "sync"
-        self._stack = contextlib.ExitStack()
-
-    @functools.cached_property
-    def portal(self) -> Any:
-        return self._stack.enter_context(anyio.from_thread.start_blocking_portal(backend=self.colour))
-
-    def run(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call it, in the loop and awaited where this colour awaits."""
-        if self.is_sync:
-            return function(*arguments, **named)
-
-        async def call() -> Any:
-            result = function(*arguments, **named)
-            return await result if inspect.isawaitable(result) else result
-
-        return self.portal.call(call)
+        self.is_sync = not colour.is_async
+        self.run = colour.run
 
     def of(self, library: Any, **arguments: Any) -> Driven:
-        """A client of `httpx` or of `spanwire`, closed after the test."""
-        made = library.Client if self.is_sync else library.AsyncClient
-        driven = Driven(self, self.run(functools.partial(made, **arguments)))
-        self._stack.callback(driven.close)
-        return driven
+        """A client of `httpx` or of `spanwire`."""
+        arguments.setdefault("verify", _tls())
+        client = (library.Client if self.is_sync else library.AsyncClient)(**arguments)
+        self.colour._clients.append(client)
+        return Driven(self, client)
 
     def ours(self, **arguments: Any) -> Driven:
         return self.of(spanwire, **arguments)
@@ -416,19 +310,22 @@ class Driver:
     def transport(self, handler: Callable[[httpx.Request], httpx.Response]) -> httpx.MockTransport:
         return httpx.MockTransport(self.hook(handler))
 
-    def __enter__(self) -> Self:
-        return self
+    @contextlib.contextmanager
+    def entered(self, manager: Any) -> Iterator[Any]:
+        """An async context manager as a plain one."""
+        value = self.run(manager.__aenter__())
+        try:
+            yield value
+        except BaseException as error:
+            if not self.run(manager.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self.run(manager.__aexit__(None, None, None))
 
-    def __exit__(self, *error: object) -> None:
-        portal = self.__dict__.get("portal")
-        with self._stack:
-            self._stack.enter_context(contextlib.nullcontext(portal))
 
-
-@pytest.fixture(params=COLOURS)
-def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    with Driver(request.param) as driver:
-        yield driver
+@pytest.fixture
+def driver(colour: Colour) -> Driver:
+    return Driver(colour)
 
 
 # -- the same story with httpx and with us ----------------------------------------------------------------------------
@@ -453,12 +350,12 @@ class Twins:
 
     driver: Driver
     site: Site
-    told: Told = field(default_factory=Told)
+    telemetry: SpanwireTelemetry
 
     def __call__(self, story: Callable[[Driven], Any], **arguments: Any) -> Any:
-        """What the story gives, the same for both; arguments that are functions of the library are called with it."""
+        """What the story gives, the same for both: its result, or the class and the message of its error from httpx."""
         ends = []
-        for library, more in ((httpx, {}), (spanwire, self.told.providers)):
+        for library, more in ((httpx, {}), (spanwire, self.telemetry.providers)):
             del self.site.seen[:]
             client = self.driver.of(library, **arguments, **more)
             ends.append((self._ended(story, client), [_arrived(seen) for seen in self.site.seen]))
@@ -472,12 +369,20 @@ class Twins:
     def _ended(story: Callable[[Driven], Any], client: Driven) -> Any:
         try:
             return story(client)
-        except Exception as error:
-            if isinstance(error, AssertionError):
-                raise
+        except (httpx.HTTPError, httpx.StreamError) as error:
             return type(error), str(error)
 
 
 @pytest.fixture
-def twins(driver: Driver, site: Site) -> Twins:
-    return Twins(driver, site)
+def twins(driver: Driver, site: Site, telemetry: SpanwireTelemetry) -> Twins:
+    return Twins(driver, site, telemetry)
+
+
+def kinds(telemetry: SpanwireTelemetry) -> list[str]:
+    """The kinds of the attempts, in order."""
+    return [str((span.attributes or {})["spanwire.attempt.kind"]) for span in telemetry.attempt_spans]
+
+
+def outcomes(telemetry: SpanwireTelemetry) -> list[str]:
+    """The outcomes of the calls, in order."""
+    return [str((span.attributes or {})["spanwire.outcome"]) for span in telemetry.call_spans]

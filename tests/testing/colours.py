@@ -35,8 +35,9 @@ class Colour:
 
     def __init__(self) -> None:
         self._clients: list[Any] = []
+        self._runtimes: list[AsyncRuntime | SyncRuntime] = []
 
-    # -- clients -------------------------------------------------------------------------------------------------------
+    # -- clients -----------------------------------------------------------------------------------------------------
 
     def client(self, **arguments: Any) -> Any:
         """A `Client` or an `AsyncClient`, closed at the end of the test."""
@@ -61,12 +62,14 @@ class Colour:
         """Close a client, before the end of the test."""
         self.run(client.aclose() if self.is_async else client.close())
 
-    # -- runtimes ------------------------------------------------------------------------------------------------------
+    # -- runtimes ----------------------------------------------------------------------------------------------------
 
     def runtime(self, wire: Any = None, sleep: Any = None) -> Any:
-        """The runtime of a transport; without a wire it answers 200 by itself."""
+        """The runtime of a transport, shut down at the end of the test; without a wire it answers 200 by itself."""
         wire = wire or httpx.MockTransport(lambda request: httpx.Response(200))
-        return AsyncRuntime(wire, sleep) if self.is_async else SyncRuntime(wire, sleep)
+        runtime = AsyncRuntime(wire, sleep) if self.is_async else SyncRuntime(wire, sleep)
+        self._runtimes.append(runtime)
+        return runtime
 
     def wire(self, name: str = "httpcore2", **arguments: Any) -> Any:
         """A wire, closed at the end of the test."""
@@ -74,7 +77,7 @@ class Colour:
         self._clients.append(wire)
         return wire
 
-    # -- running -------------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------------------------
 
     def run(self, value: Any) -> Any:
         """A plain value, or what an awaitable comes to: `colour.run(client.get(url))`."""
@@ -98,13 +101,13 @@ class Colour:
         time.sleep(seconds)
 
     def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
-        """Let the event loop run, and threads, until something is true; an `AssertionError` if it does not come true."""
+        """Let the event loop run, and threads, until something is true; an `AssertionError` if it is not in time."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"not true within {seconds:g} s: {inspect.getsource(condition).strip()}"
             self.sleep(0.001)
 
-    # -- its life ------------------------------------------------------------------------------------------------------
+    # -- its life ----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +115,8 @@ class Colour:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for runtime in self._runtimes:
+            runtime.shutdown()
         for client in reversed(self._clients):
             self.close(client)
         self._end()
@@ -173,12 +178,12 @@ class Trio(_Async):
     def __init__(self) -> None:
         super().__init__()
         self._ready: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._results: list[outcome.Outcome[Any]] = []
+        self._ended: list[outcome.Outcome[Any]] = []
         self._started = False
         trio.lowlevel.start_guest_run(
             self._main,
             run_sync_soon_threadsafe=self._ready.put,
-            done_callback=self._results.append,
+            done_callback=self._ended.append,
             restrict_keyboard_interrupt_to_checkpoints=True,
         )
         self._host(lambda: self._started)
@@ -193,13 +198,13 @@ class Trio(_Async):
         if not inspect.isawaitable(value):
             return value
         context = contextvars.copy_context()
-        self._token.run_sync_soon(lambda: context.run(self._nursery.start_soon, self._one, value))
-        self._host(lambda: self._results)
-        return self._results.pop().unwrap()
+        result: list[outcome.Outcome[Any]] = []
+        self._token.run_sync_soon(lambda: context.run(self._nursery.start_soon, self._one, value, result))
+        self._host(lambda: result)
+        return result[0].unwrap()
 
-    async def _one(self, value: Awaitable[Any]) -> None:
-        result = await outcome.acapture(_awaited, value)
-        self._results.append(result)
+    async def _one(self, value: Awaitable[Any], result: list[outcome.Outcome[Any]]) -> None:
+        result.append(await outcome.acapture(_awaited, value))
 
     def _host(self, until: Callable[[], object]) -> None:
         while not until():
@@ -207,8 +212,8 @@ class Trio(_Async):
 
     def _end(self) -> None:
         self._token.run_sync_soon(self._nursery.cancel_scope.cancel)
-        self._host(lambda: self._results)
-        self._results.pop().unwrap()
+        self._host(lambda: self._ended)
+        self._ended[0].unwrap()
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

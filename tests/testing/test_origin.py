@@ -18,7 +18,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-# -- answers -------------------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------------------------
 
 
 def test_it_answers_200_unless_it_is_told_otherwise(origin: FaultyOrigin, client: httpx.Client) -> None:
@@ -82,7 +82,7 @@ def test_an_answer_can_be_delayed(origin: FaultyOrigin, client: httpx.Client) ->
         client.get(origin.url, timeout=0.05)
 
 
-# -- what it remembers ---------------------------------------------------------------------------------------------------
+# -- what it remembers -----------------------------------------------------------------------------------------------
 
 
 def test_it_remembers_what_it_was_asked(origin: FaultyOrigin, client: httpx.Client) -> None:
@@ -118,7 +118,7 @@ def test_waiting_for_what_does_not_come_ends(origin: FaultyOrigin) -> None:
         origin.until(lambda it: it.held, 0.01)
 
 
-# -- connections ---------------------------------------------------------------------------------------------------------
+# -- connections -----------------------------------------------------------------------------------------------------
 
 
 def test_connections_are_kept_unless_it_is_told_otherwise(client: httpx.Client) -> None:
@@ -153,7 +153,7 @@ def test_it_can_refuse_connections_and_accept_them_again(origin: FaultyOrigin, c
     assert origin.url == before
 
 
-# -- faults --------------------------------------------------------------------------------------------------------------
+# -- faults ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_even_an_empty_body_can_be_cut(origin: FaultyOrigin, client: httpx.Clien
         client.get(origin.url)
 
 
-# -- its end -------------------------------------------------------------------------------------------------------------
+# -- its end ---------------------------------------------------------------------------------------------------------
 
 
 def test_at_its_end_everything_is_closed(client: httpx.Client) -> None:

@@ -23,7 +23,9 @@ class Wire:
     def __init__(self, colour: str, name: str | None = None, **arguments: Any) -> None:
         self.colour = colour
         name = name or ("aiohttp" if colour == "aiohttp" else "httpcore2")
+        arguments.setdefault("verify", False)  # to load all the world's authorities takes longer than most tests
         self._stack = contextlib.ExitStack()
+        self._threads: ThreadPoolExecutor | None = None
         if BACKENDS[colour] is None:
             self.transport: Any = sync_wire(name, **arguments)
             self.client: Any = self._stack.enter_context(httpx.Client(transport=self.transport, trust_env=False))
@@ -78,8 +80,9 @@ class Wire:
     def together(self, number: int, url: str, **options: Any) -> list[int | Exception]:
         """The same request `number` times at once: the status of each answer, or the error."""
         if self.colour == "sync":
-            with ThreadPoolExecutor(number) as threads:
-                return list(threads.map(lambda _: self._status(url, options), range(number)))
+            if self._threads is None:
+                self._threads = self._stack.enter_context(ThreadPoolExecutor(64))
+            return list(self._threads.map(lambda _: self._status(url, options), range(number)))
         results: list[int | Exception] = self.run(self._together, number, url, options)
         return results
 

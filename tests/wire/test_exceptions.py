@@ -20,7 +20,7 @@ def test_a_refused_connection_is_a_connect_error(wire: Make, nobody: str) -> Non
 
 def test_an_untrusted_certificate_is_a_connect_error(wire: Make, server_tls: ssl.SSLContext) -> None:
     with Server(http1, tls=server_tls) as origin, pytest.raises(httpx.ConnectError, match="certificate"):
-        wire().get(origin.url)
+        wire(verify=True).get(origin.url)
 
 
 def test_a_tls_handshake_without_an_answer_is_a_connect_timeout(wire: Make) -> None:

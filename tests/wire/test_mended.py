@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpcore2
 import httpx
 import pytest
@@ -75,14 +76,19 @@ async def works(client: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-def cancelled_at(event: str, url: str) -> Callable[[httpx.AsyncClient], Awaitable[None]]:
-    """A request that is cancelled at a certain event of its making."""
+async def nothing() -> None:
+    pass
+
+
+def cancelled_at(event: str, url: str, before: Callable[[], Awaitable[None]] = nothing) -> Story:
+    """A request that is cancelled at a certain event of its making, after something else."""
 
     async def send(client: httpx.AsyncClient) -> None:
         with anyio.CancelScope() as scope:
 
             async def trace(name: str, _info: object) -> None:
                 if name == event:
+                    await before()
                     scope.cancel()
 
             await client.get(url, extensions={"trace": trace})
@@ -148,9 +154,12 @@ def test_a_connection_made_after_another_request_was_cancelled_in_making_it(
     multiplexed: Server, trust: ssl.SSLContext, transport: type[AsyncHTTPCore2Transport], mended: bool, backend: str
 ) -> None:
     async def story(client: httpx.AsyncClient) -> bool:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(cancelled_at("connection.start_tls.started", multiplexed.url), client)
+        async def follow() -> None:
             tasks.start_soon(client.get, multiplexed.url)
+            await anyio.wait_all_tasks_blocked()
+
+        async with anyio.create_task_group() as tasks:
+            await cancelled_at("connection.start_tls.started", multiplexed.url, follow)(client)
         return kept.connections() == (0, 1)
 
     kept = transport(limits=ONE, http2=True, verify=trust)
@@ -165,7 +174,7 @@ def test_a_response_whose_closing_was_cancelled_by_asyncio_itself(
         response = await told.handle_async_request(client.build_request("GET", origin.url + "/drip"))
         stream: Any = response.stream
         closing = asyncio.create_task(stream.aclose() if mended else stream._stream.aclose())
-        await anyio.wait_all_tasks_blocked()
+        await anyio.lowlevel.checkpoint()  # as far as the closing of the socket
         closing.cancel()
         await asyncio.wait([closing])
         return "Requests: 0 active" in repr(told._pool)

@@ -61,7 +61,7 @@ def test_a_proxy_that_is_not_there_is_a_connect_error(wire: Make, nobody: str) -
 def test_a_tunnel_whose_tls_fails_gives_its_slot_back(
     wire: Make, secure: Server, origin: Server, proxy: Server
 ) -> None:
-    ours = wire(proxy=proxy.url, limits=httpx.Limits(max_connections=1))
+    ours = wire(proxy=proxy.url, limits=httpx.Limits(max_connections=1), verify=True)
     with pytest.raises(httpx.ConnectError, match="certificate"):
         ours.get(secure.url)
     assert ours.get(origin.url, timeout=1).text == "ok"

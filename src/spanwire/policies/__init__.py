@@ -19,7 +19,7 @@ import pydantic
 
 from ..config import Part
 from ..kit import Layer
-from ..loading import Watch, built, environment, json_schema, read, variables
+from ..loading import Watch, built, environment, json_schema, read
 from .circuit_breaker.config import CircuitBreaker
 from .circuit_breaker.handle import BreakerView
 from .circuit_breaker.policy import CircuitBreaking
@@ -156,7 +156,7 @@ class Policy(Part):
         Raises:
             ConfigurationError: if a variable says anything impossible, or is misspelt.
         """
-        return built(cls, environment(cls, prefix), "the environment", variables(prefix))
+        return built(cls, environment(cls, prefix), "the environment", prefix)
 
     @classmethod
     def watch(cls, path: str | PathLike[str], interval: float = 5.0) -> Watch:

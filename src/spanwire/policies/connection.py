@@ -33,9 +33,10 @@ def _proxy(value: object) -> ProxyURL | None:
         url = httpx.URL(value)
     except httpx.InvalidURL:
         raise ValueError("it is not a URL: give one such as 'http://proxy.internal:3128'") from None
-    if url.scheme not in SCHEMES or not url.host:
+    if url.scheme not in SCHEMES or not url.host or not 0 < (url.port or 1) < 65536:
         raise ValueError(
-            f"it has no host or a scheme other than {', '.join(SCHEMES)}: give one such as 'http://proxy.internal:3128'"
+            f"it has no host, an impossible port or a scheme other than {', '.join(SCHEMES)}: "
+            "give one such as 'http://proxy.internal:3128'"
         )
     return ProxyURL(str(value))
 

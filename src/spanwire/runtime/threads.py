@@ -257,6 +257,7 @@ class Race(Generic[T]):
             ended.value = run(self._start(index))
             ended.acceptable = self._acceptable(ended.value)
         except BaseException as error:
+            self._drop(ended)
             ended.error = error
         return ended
 

@@ -93,7 +93,7 @@ def _reused(existing: list[Any], endpoint: str | None, prometheus_port: int | No
         if value is not None:
             kinds = ", ".join(type(provider).__name__ for provider in existing)
             raise ConfigurationError(
-                f"telemetry.setup(): `{name}` cannot be had, since this process has its OpenTelemetry providers already "
+                f"telemetry.setup(): `{name}` cannot be had, since this process has OpenTelemetry providers already "
                 f"({kinds}): call setup() once and before anything else sets them, or leave `{name}` out to use them"
             )
     return _End([provider.force_flush for provider in existing if hasattr(provider, "force_flush")])

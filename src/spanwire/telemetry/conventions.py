@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from ..call import Attempt, Call
+from ..call import AUTH, Attempt, Call
 from ..decisions import CLIENT, ROUTE
 from ..ledger import OTHER, Account
 from ..metrics import ADDRESS, ERROR_TYPE, METHOD, METHODS, OTHER_METHOD, OUTCOME, PORT, PROTOCOL, STATUS
@@ -62,7 +62,7 @@ class Conventions:
 
     def call_start(self, call: Call) -> tuple[str, Attributes]:
         """The name of a call's span, and what samplers see of it."""
-        key = (call.method, call.target, call.route, call.policy_hash)
+        key = (call.method, call.target.origin, call.route, call.policy_hash)
         found: tuple[str, Attributes] | None = self._calls.get(key)
         return found or self._calls.keep(key, self._call_start(call))
 
@@ -92,8 +92,9 @@ class Conventions:
     def attempt_start(self, call: Call, attempt: Attempt, request: httpx.Request) -> tuple[str, Attributes]:
         """The name of an attempt's span, and what samplers see of it."""
         target = call.target if request.url is call.url else target_of(request.url)
-        key = (request.method, target, call.route, attempt.kind, attempt.endpoint, attempt.number)
-        name, fixed = self._starts.get(key) or self._starts.keep(key, _attempt_start(request.method, target, call.route, attempt))
+        resent = 0 if attempt.number == 1 and attempt.kind == "primary" else _resent(call, attempt, request)
+        key = (request.method, target.origin, call.route, attempt.kind, attempt.endpoint, resent)
+        name, fixed = self._starts.get(key) or self._starts.keep(key, _attempt_start(request.method, target, call.route, attempt, resent))
         return name, {**fixed, "url.full": redacted(request.url, target.origin)}
 
     @staticmethod
@@ -136,11 +137,11 @@ class Conventions:
     def request_duration(self, call: Call, attempt: Attempt, request: httpx.Request) -> Attributes:
         """The attributes of `http.client.request.duration`."""
         target = call.target if request.url is call.url else target_of(request.url)
-        key = (request.method, target, attempt.status, attempt.error, attempt.protocol, call.route)
-        return self._durations.get(key) or self._durations.keep(key, self._request_duration(*key))
+        key = (request.method, target.origin, attempt.status, attempt.error, attempt.protocol, call.route)
+        return self._durations.get(key) or self._durations.keep(key, self._request_duration(target, *key))
 
     def _request_duration(
-        self, method: str, target: Target, status: int | None, error: str | None, protocol: bytes | None, route: str | None
+        self, target: Target, method: str, _: str, status: int | None, error: str | None, protocol: bytes | None, route: str | None
     ) -> Attributes:
         found: Attributes = {CLIENT.key: self._account.client, METHOD.key: method_of(method), **self._server(target)}
         if status is not None:
@@ -159,7 +160,16 @@ class Conventions:
         return {ADDRESS.key: kept, PORT.key: 0} if kept == OTHER else {ADDRESS.key: target.host, PORT.key: target.port}
 
 
-def _attempt_start(method: str, target: Target, route: str | None, attempt: Attempt) -> tuple[str, Attributes]:
+def _resent(call: Call, attempt: Attempt, request: httpx.Request) -> int:
+    """How often the caller's request was sent before; what an auth flow sends for itself is no part of that."""
+    earlier = call.attempts[: attempt.number - 1]
+    attempt.aside = AUTH in request.extensions
+    if attempt.aside and attempt.kind == "auth":
+        return 0
+    return sum(one.aside is attempt.aside for one in earlier)
+
+
+def _attempt_start(method: str, target: Target, route: str | None, attempt: Attempt, resent: int) -> tuple[str, Attributes]:
     found: Attributes = {
         METHOD.key: method_of(method),
         ADDRESS.key: target.host,
@@ -168,8 +178,8 @@ def _attempt_start(method: str, target: Target, route: str | None, attempt: Atte
     }
     if method not in KNOWN_METHODS:
         found["http.request.method_original"] = method
-    if attempt.number > 1:
-        found["http.request.resend_count"] = attempt.number - 1
+    if resent:
+        found["http.request.resend_count"] = resent
     if route is not None:
         found[ROUTE.key] = route
     if attempt.endpoint is not None:

@@ -56,16 +56,12 @@ class Telemetry(Listener):
         self._request_duration = self._histograms[metrics.REQUEST_DURATION]
         self._call_duration = self._histograms[metrics.CALL_DURATION]
         self._measured = False
-        self._suppresses = False
+        self.suppresses = False
 
     def wired(self, wire: Any) -> Any:
         """The wire, made visible to the contrib instrumentation where that makes the attempts' spans."""
-        self._suppresses = self._suppresses or not (getattr(wire, "quiet", False) or isinstance(wire, QUIET))
+        self.suppresses = self.suppresses or not (getattr(wire, "quiet", False) or isinstance(wire, QUIET))
         return wire if self._own else instrumented(wire)
-
-    def below(self, context: Context) -> Context:
-        """The context of the wire: where another instrumentation may see the request too, it is asked to keep still."""
-        return otel.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context) if self._suppresses else context
 
     def _is_measured(self) -> bool:
         """Whether anybody measures; once so, always so."""
@@ -84,25 +80,21 @@ class Telemetry(Listener):
         name, attributes = self.conventions.call_start(call)
         span = self._tracer.start_span(name, parent, SpanKind.INTERNAL, attributes)
         context = span.get_span_context()
-        if not context.is_valid:
+        trace_id = context[0]
+        if not trace_id:
             call.scope = parent or None  # baggage, where nobody traces
             return
-        call.span, call.trace_id = span, context.trace_id
+        call.span, call.trace_id = span, trace_id
         call.scope = set_span_in_context(span, parent)
         call.carries = carries_more(context, parent)
-        if context.trace_id & _RANDOM < _THRESHOLD and span.is_recording():
+        if trace_id & _RANDOM < _THRESHOLD and span.is_recording():
             call.baseline = True
             span.set_attribute("spanwire.baseline", True)
 
-    @staticmethod
-    def enter(call: Call) -> Any:
-        """Make the call's span current, for the log records and interceptors inside it; only where `leave` follows in the same task."""
-        return otel.attach(call.scope)
-
-    @staticmethod
-    def leave(token: Any) -> None:
-        """What was current before is current again."""
-        otel.detach(token)
+    enter = staticmethod(otel.attach)
+    """Makes a call's scope current, for the log records and interceptors inside it; only where `leave` follows in the same task."""
+    leave = staticmethod(otel.detach)
+    """What was current before is current again; takes what `enter` returned."""
 
     def closed(self, call: Call) -> None:
         span: Span | None = call.span
@@ -110,22 +102,19 @@ class Telemetry(Listener):
             return
         outcome = call.outcome or "cancelled"
         failed = outcome in ("failure", "rejected")
-        if failed or len(call.attempts) > 1 or outcome == "fallback":
+        if failed or outcome == "fallback":
             call.notable = True
         if self._measured or self._is_measured():
-            seconds = (call.ended or 0.0) - call.started
-            self._call_duration.record(seconds, self.conventions.call_duration(call, outcome), self._exemplar(call, call.scope))
+            where = call.scope if call.scope is not None and (call.notable or call.baseline) else NOWHERE
+            self._call_duration.record((call.ended or 0.0) - call.started, self.conventions.call_duration(call, outcome), where)
         if span is not None:
             if span.is_recording():
-                self._finish(call, span, outcome, failed)
+                for link in call.links:
+                    span.add_link(link.context, {"spanwire.link.relation": link.relation})
+                span.set_attributes(self.conventions.call_end(call, outcome))
+                if failed:
+                    span.set_status(_ERROR)
             span.end()
-
-    def _finish(self, call: Call, span: Span, outcome: str, failed: bool) -> None:
-        for link in call.links:
-            span.add_link(link.context, {"spanwire.link.relation": link.relation})
-        span.set_attributes(self.conventions.call_end(call, outcome))
-        if failed:
-            span.set_status(_ERROR)
 
     @staticmethod
     def _exemplar(call: Call, context: Context | None) -> Context:
@@ -151,7 +140,7 @@ class Telemetry(Listener):
         """An attempt has ended: its durations, and the end of its span."""
         status, error = attempt.status, attempt.error
         failed = error is not None or (status is not None and status >= 400)
-        if attempt.number > 1 or error is not None or (failed and status is not None and status >= 500):
+        if error is not None or (failed and status is not None and status >= 500):
             call.notable = True
         if self._measured and (status is not None or error is not None):  # a cancelled attempt has no duration to speak of
             where = context if context is not None and (call.notable or call.baseline) else NOWHERE
@@ -220,8 +209,9 @@ class _AttemptSpan:
             return
         span = self._span = telemetry.start(call, attempt, request)
         attempt.context = span.get_span_context()
-        context = set_span_in_context(span, call.scope)
-        self._context = context = telemetry.below(context)
+        context = self._context = set_span_in_context(span, call.scope)
+        if telemetry.suppresses:  # another instrumentation may see the request too: it is asked to keep still
+            context = otel.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context)
         inject(request.headers, attempt.context, context, call.carries)
         self._token = otel.attach(context)
 

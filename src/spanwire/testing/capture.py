@@ -50,7 +50,7 @@ class SpanwireTelemetry:
             "logger_provider": self.logger_provider,
         }
 
-    # -- spans ---------------------------------------------------------------------------------------------------------
+    # -- spans -------------------------------------------------------------------------------------------------------
 
     @property
     def spans(self) -> list[ReadableSpan]:
@@ -79,7 +79,7 @@ class SpanwireTelemetry:
         roots = [span for span in spans if span.parent is None or span.parent.span_id not in known]
         return [line for root in roots for line in _branch(root, spans, "")]
 
-    # -- events --------------------------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------------------
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The attributes of the events of a name, such as "retry.scheduled", on spans and in the log, oldest first."""
@@ -95,9 +95,9 @@ class SpanwireTelemetry:
         """The log records, with `event_name`, `severity_number`, `attributes` and `trace_id`."""
         return [item.log_record for item in self._logs.get_finished_logs()]
 
-    # -- metrics -------------------------------------------------------------------------------------------------------
+    # -- metrics -----------------------------------------------------------------------------------------------------
 
-    def metric(self, name: str, **labels: object) -> float:
+    def metric(self, name: str, /, **labels: object) -> float:
         """The sum of a metric's points that have these labels; of a histogram, how many values it has.
 
         A label is the last part of its attribute's key, or the whole key with underscores:
@@ -124,7 +124,7 @@ class SpanwireTelemetry:
             for scope in resource.scope_metrics:
                 yield from scope.metrics
 
-    # -- all of it -----------------------------------------------------------------------------------------------------
+    # -- all of it ---------------------------------------------------------------------------------------------------
 
     def everything(self) -> str:
         """All that was told, as text: what is secret must not stand in it."""

@@ -64,7 +64,7 @@ class FaultyOrigin:
         """Its address, without a slash at the end."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
-    # -- what a test tells it ------------------------------------------------------------------------------------------
+    # -- what a test tells it ----------------------------------------------------------------------------------------
 
     def script(self, *steps: Step, path: str | None = None) -> None:
         """Answer the next requests so, in order, and all later ones as the last; by `path`, or on every other path."""
@@ -92,7 +92,7 @@ class FaultyOrigin:
             if not self._changed.wait_for(lambda: condition(self), seconds):
                 raise TimeoutError(f"{self!r} has not come to what was waited for in {seconds:g} s")
 
-    # -- its life ------------------------------------------------------------------------------------------------------
+    # -- its life ----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         started: Future[None] = Future()
@@ -139,7 +139,7 @@ class FaultyOrigin:
         self._gate.set()
         self._gate = asyncio.Event()
 
-    # -- its connections -----------------------------------------------------------------------------------------------
+    # -- its connections ---------------------------------------------------------------------------------------------
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._count(connections=1, open_connections=1)

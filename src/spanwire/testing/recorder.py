@@ -53,7 +53,7 @@ class Recorder(Listener):
     def _lines(self, start: str) -> list[str]:
         return [line for line in self.log if line.startswith(start)]
 
-    # -- what it hears -------------------------------------------------------------------------------------------------
+    # -- what it hears -----------------------------------------------------------------------------------------------
 
     def closed(self, call: Call) -> None:
         self.calls.append(call)

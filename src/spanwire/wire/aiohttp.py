@@ -86,7 +86,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def renew(self) -> None:
         """Start afresh; an old session is kept, unused, because its connections belong to the parent's event loop."""
-        _inherited.append(self._session)
+        if self._session is not None:
+            _inherited.append(self._session)
         self._session = None
         self._slots = self._all_slots()
 
@@ -94,7 +95,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return Slots(self._arguments.get("limits", DEFAULT_LIMITS).max_connections)
 
 
-_inherited: list[aiohttp.ClientSession | None] = []
+_inherited: list[aiohttp.ClientSession] = []
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -46,9 +46,9 @@ class WireRequest(httpcore2.Request):
             self.attempt.pool_wait = self.clock() - self.entered
             self.attempt.peer = peer
 
-    def failed(self) -> None:
+    def failed(self, error: BaseException) -> None:
         """No response came. After a pool timeout or a cancellation, it may never have left the queue."""
-        if self.waiting and self.attempt is not None:
+        if self.attempt is not None and (self.waiting or isinstance(error, httpcore2.PoolTimeout)):
             self.attempt.pool_wait = self.clock() - self.entered
 
 
@@ -95,7 +95,8 @@ class Connecting:
         connecting.reset(self._token)
         if self._attempt is not None:
             self._attempt.peer = self._line.peer
-            self._attempt = None  # what the user starts on this socket from now on is not connecting
+        if self._stream is not None:  # what the user starts on this socket from now on is not connecting
+            self._stream.__dict__.pop("start_tls", None)
 
     def start(self) -> None:
         """A step begins; the watch runs on between the steps, where the proxy's tunnel is built."""

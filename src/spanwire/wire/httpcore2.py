@@ -39,7 +39,7 @@ class HTTPCore2Transport(httpx.BaseTransport):
         try:
             response = self._pool.handle_request(sent)
         except BaseException as error:
-            sent.failed()
+            sent.failed(error)
             reraise(error, HTTPCORE2)
         return _response(response, ResponseStream(response.stream))
 
@@ -79,7 +79,7 @@ class AsyncHTTPCore2Transport(httpx.AsyncBaseTransport):
         try:
             response = await self._pool.handle_async_request(sent)
         except BaseException as error:
-            sent.failed()
+            sent.failed(error)
             reraise(error, HTTPCORE2)
         return _response(response, AsyncResponseStream(response.stream))
 

@@ -26,8 +26,11 @@ def test_it_is_always_told():
     w.send()
     (told,) = w.told
     assert told.evidence() == {
-        "spanwire.reason": "status", "spanwire.fallback.kind": "response", "spanwire.fallback.outcome": "503", "spanwire.fallback.status": 200,
-    }  # fmt: skip
+        "spanwire.reason": "status",
+        "spanwire.fallback.kind": "response",
+        "spanwire.fallback.outcome": "503",
+        "spanwire.fallback.status": 200,
+    }
     assert w.last.outcome == "fallback"
     assert w.last.notable
     assert w.value("spanwire.fallback.uses", kind="response") == 1
@@ -118,7 +121,9 @@ def fails(request, outcome):
     raise ZeroDivisionError("boom")
 
 
-@pytest.mark.parametrize(("function", "error"), [(fails, ZeroDivisionError), (lambda request, outcome: {"a": 1}, TypeError)])
+@pytest.mark.parametrize(
+    ("function", "error"), [(fails, ZeroDivisionError), (lambda request, outcome: {"a": 1}, TypeError)]
+)
 def test_a_function_that_fails_leaks_no_connection(function, error):
     w = world(503, function=function)
     with pytest.raises(error):

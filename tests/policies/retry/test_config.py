@@ -21,7 +21,10 @@ def test_it_is_frozen():
 
 
 def test_a_file_names_errors_as_httpx_does():
-    assert Retry(on_exception=["ReadTimeout", httpx.ConnectError]).on_exception == (httpx.ReadTimeout, httpx.ConnectError)
+    assert Retry(on_exception=["ReadTimeout", httpx.ConnectError]).on_exception == (
+        httpx.ReadTimeout,
+        httpx.ConnectError,
+    )
 
 
 @pytest.mark.parametrize("error", ["NoSuchError", "Client", KeyboardInterrupt, int, 3])

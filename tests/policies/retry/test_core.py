@@ -39,9 +39,19 @@ def error(cause, attempt=1):
 
 def facts(outcome=None, **more):
     found = {
-        "outcome": outcome or answer(503), "cause": "status", "idempotent": True, "replayable": True, "max_attempts": 3, "delay": 0.1,
-        "delay_source": "backoff", "asked": None, "max_retry_after": 60.0, "deadline_left": 30.0, "budget": Budget(RetryBudget()), "cost": 14.0,
-    }  # fmt: skip
+        "outcome": outcome or answer(503),
+        "cause": "status",
+        "idempotent": True,
+        "replayable": True,
+        "max_attempts": 3,
+        "delay": 0.1,
+        "delay_source": "backoff",
+        "asked": None,
+        "max_retry_after": 60.0,
+        "deadline_left": 30.0,
+        "budget": Budget(RetryBudget()),
+        "cost": 14.0,
+    }
     return Facts(**(found | more))
 
 
@@ -53,7 +63,9 @@ def test_an_outcome_is_named_by_its_status_or_its_error():
     assert error(httpx.ReadTimeout("slow")).name == "ReadTimeout"
 
 
-@pytest.mark.parametrize(("status", "failed"), [(200, False), (404, False), (408, True), (429, True), (500, True), (599, True)])
+@pytest.mark.parametrize(
+    ("status", "failed"), [(200, False), (404, False), (408, True), (429, True), (500, True), (599, True)]
+)
 def test_an_outcome_has_failed_where_its_call_would_have(status, failed):
     assert answer(status).failed is failed
     assert error(OSError()).failed
@@ -95,7 +107,11 @@ def test_an_outcome_has_failed_where_its_call_would_have(status, failed):
         (error(DeadlineExceeded("")), None),
         (error(ValueError()), None),
     ],
-    ids=lambda value: f"{value.name}-{dict(value.response.headers) if value.response else ''}" if isinstance(value, Outcome) else str(value),
+    ids=lambda value: (
+        f"{value.name}-{dict(value.response.headers) if value.response else ''}"
+        if isinstance(value, Outcome)
+        else str(value)
+    ),
 )
 def test_what_is_retried_by_default_and_what_it_is_called(outcome, cause):
     assert cause_of(outcome, Retry()) == cause
@@ -120,8 +136,8 @@ def test_no_setting_makes_a_refusal_retried():
 
 
 def test_only_an_attempts_own_timeout_is_not_final():
-    assert is_final(CircuitOpen("")) and is_final(DeadlineExceeded(""))
-    assert not is_final(AttemptTimeout("")) and not is_final(httpx.ReadTimeout("")) and not is_final(None)
+    assert all(is_final(error) for error in (CircuitOpen(""), DeadlineExceeded("")))
+    assert not any(is_final(error) for error in (AttemptTimeout(""), httpx.ReadTimeout(""), None))
 
 
 @given(st.integers(100, 599))
@@ -194,9 +210,22 @@ def test_each_rule_denies_with_its_own_reason(why_not, given):
 
 
 def test_the_first_rule_that_applies_is_the_reason():
-    everything = {"idempotent": False, "replayable": False, "outcome": answer(503, 3), "asked": 99.0, "delay": 99.0, "budget": low()}
+    everything = {
+        "idempotent": False,
+        "replayable": False,
+        "outcome": answer(503, 3),
+        "asked": 99.0,
+        "delay": 99.0,
+        "budget": low(),
+    }
     reasons = []
-    for mended in ({"idempotent": True}, {"replayable": True}, {"outcome": answer(503)}, {"asked": 1.0}, {"delay": 1.0}):
+    for mended in (
+        {"idempotent": True},
+        {"replayable": True},
+        {"outcome": answer(503)},
+        {"asked": 1.0},
+        {"delay": 1.0},
+    ):
         reasons.append(decide(facts(**everything)).reason)
         everything |= mended
     reasons.append(decide(facts(**everything)).reason)
@@ -219,24 +248,36 @@ def test_attempts_left_are_never_negative():
     assert denied("cancelled", facts(answer(503, 5))).attempts_left == 0
 
 
-flags = st.booleans()
+@st.composite
+def any_facts(draw):
+    return facts(
+        answer(503, draw(st.integers(1, 5))),
+        cause=draw(st.sampled_from([None, "status", "throttled"])),
+        idempotent=draw(st.booleans()),
+        replayable=draw(st.booleans()),
+        max_attempts=draw(st.integers(1, 5)),
+        asked=draw(st.none() | st.floats(0, 100)),
+        delay=draw(st.floats(0, 100)),
+        deadline_left=draw(st.floats(0, 100)),
+    )
 
 
-@given(
-    st.sampled_from([None, "status", "throttled"]), flags, flags, st.integers(1, 5), st.integers(1, 5), st.none() | st.floats(0, 100),
-    st.floats(0, 100), st.floats(0, 100),
-)  # fmt: skip
-def test_whatever_is_decided_says_why_in_a_closed_set(cause, idempotent, replayable, attempt, most, asked, delay, left):
-    decision = decide(
-        facts(
-            answer(503, attempt), cause=cause, idempotent=idempotent, replayable=replayable, max_attempts=most, asked=asked,
-            delay=delay, deadline_left=left,
-        )
-    )  # fmt: skip
+@given(any_facts())
+def test_whatever_is_decided_says_why_in_a_closed_set(given):
+    decision = decide(given)
     assert decision.reason in (CAUSE if isinstance(decision, Scheduled) else WHY_NOT).values
-    if isinstance(decision, Scheduled):
-        assert cause and idempotent and replayable and attempt < most and delay < left
     assert all(value is not None for value in decision.evidence().values())
+
+
+@given(any_facts())
+def test_nothing_is_retried_that_may_not_be(given):
+    if isinstance(decide(given), Scheduled):
+        assert given.cause is not None
+        assert given.idempotent
+        assert given.replayable
+        assert given.outcome.attempt < given.max_attempts
+        assert given.delay < given.deadline_left
+        assert given.asked is None or given.asked <= given.max_retry_after
 
 
 # -- what needs no words -------------------------------------------------------------------------------------------
@@ -262,7 +303,8 @@ def test_answers_and_first_refusals_speak_for_themselves_and_failures_do_not(out
 
 def test_giving_up_is_for_want_of_attempts_budget_or_time():
     last, posted = decide(facts(answer(503, 3))), decide(facts(idempotent=False))
-    assert gave_up(last, answer(503, 3)) and not gave_up(posted, answer(503))
+    assert gave_up(last, answer(503, 3))
+    assert not gave_up(posted, answer(503))
     assert gave_up(dataclasses.replace(last, deadline_left=None), answer(503, 3))
     assert not gave_up(dataclasses.replace(last, deadline_left=0.001), answer(503, 3)), "the deadline has its own error"
     assert not gave_up(decide(facts(error(DeadlineExceeded("")))), error(DeadlineExceeded("")))

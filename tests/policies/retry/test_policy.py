@@ -36,10 +36,20 @@ def test_each_retry_is_told_with_its_evidence():
     assert w.names == ["scheduled status", "scheduled timeout"]
     first, second = w.told
     assert first.evidence() == {
-        "spanwire.reason": "status", "spanwire.retry.attempt": 1, "spanwire.retry.outcome": "503", "spanwire.retry.delay": 0.1,
-        "spanwire.retry.delay_source": "backoff", "spanwire.retry.budget_left": 486, "spanwire.retry.deadline_left": 30,
-    }  # fmt: skip
-    assert (second.attempt, second.outcome, second.budget_left, second.deadline_left) == (2, "ReadTimeout", 472, pytest.approx(29.9))
+        "spanwire.reason": "status",
+        "spanwire.retry.attempt": 1,
+        "spanwire.retry.outcome": "503",
+        "spanwire.retry.delay": 0.1,
+        "spanwire.retry.delay_source": "backoff",
+        "spanwire.retry.budget_left": 486,
+        "spanwire.retry.deadline_left": 30,
+    }
+    assert (second.attempt, second.outcome, second.budget_left, second.deadline_left) == (
+        2,
+        "ReadTimeout",
+        472,
+        pytest.approx(29.9),
+    )
     assert w.value("spanwire.retry.attempts") == 2
     assert w.last.notable
 
@@ -228,7 +238,9 @@ def test_pitfall_18_redirects_share_the_attempts_of_their_call():
     w = world(503, 200, 503, 503)
     first = w.request()
     assert w.go(first).status_code == 200
-    second = httpx.Request("GET", "http://origin.test/b", extensions=first.extensions | {"spanwire.attempt.kind": "redirect"})
+    second = httpx.Request(
+        "GET", "http://origin.test/b", extensions=first.extensions | {"spanwire.attempt.kind": "redirect"}
+    )
     assert w.go(second).status_code == 503
     assert w.kinds == ["primary", "retry", "redirect", "retry"], "one retry was left of the two"
     assert w.names[-1] == "exhausted max_attempts"
@@ -488,9 +500,15 @@ def test_an_idempotent_method_needs_no_key():
 
 def test_running_out_can_be_an_error_that_has_the_last_answer():
     w = world(503, raise_on_exhausted=True)
-    with pytest.raises(RetryExhausted, match="attempt 3 ended with 503.*max_attempts.*raise `retry.max_attempts`") as caught:
+    with pytest.raises(
+        RetryExhausted, match=r"attempt 3 ended with 503.*max_attempts.*raise `retry.max_attempts`"
+    ) as caught:
         w.send()
-    assert (caught.value.reason, caught.value.response.status_code, caught.value.response.content) == ("max_attempts", 503, b"body")
+    assert (caught.value.reason, caught.value.response.status_code, caught.value.response.content) == (
+        "max_attempts",
+        503,
+        b"body",
+    )
     assert caught.value.response.request is caught.value.request
     assert w.open == 0
 

@@ -40,7 +40,12 @@ def test_a_body_that_can_be_sent_again(body):
 
 @pytest.mark.parametrize(
     "body",
-    [{"content": iter([b"x"])}, {"content": (piece for piece in [b"x"])}, {"files": {"a": Pipe()}}, {"files": {"a": type("F", (), {"read": None})()}}],
+    [
+        {"content": iter([b"x"])},
+        {"content": (piece for piece in [b"x"])},
+        {"files": {"a": Pipe()}},
+        {"files": {"a": type("F", (), {"read": None})()}},
+    ],
     ids=["iterator", "generator", "pipe", "no file at all"],
 )
 def test_a_body_that_is_gone_once_it_was_sent(body):

@@ -33,7 +33,10 @@ def test_seconds_and_all_three_date_formats_are_read(text, seconds):
     assert asked(retry_after=text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-5", "soon", "1e3", "inf", "nan", "٣", "²", "0x10", "1,2", "Mon, 99 Foo 9999", "+3", "99 Jan 99999 00:00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "-5", "soon", "1e3", "inf", "nan", "٣", "²", "0x10", "1,2", "Mon, 99 Foo 9999", "+3", "99 Jan 99999 00:00"],
+)
 def test_what_cannot_be_understood_asks_for_nothing(text):
     headers = httpx.Headers([(b"retry-after", text.encode())])
     assert retry_after.asked(headers, NOW) is None
@@ -69,7 +72,11 @@ def test_nothing_said_is_nothing_asked():
 @example("Mon, 01 Jan 0000 00:00:00 GMT", "Mon, 01 Jan 0001 00:00:00 +2359")
 def test_reading_never_raises_and_is_never_negative(text, date):
     headers = httpx.Headers(
-        [(name, said.encode("utf-8", "replace")) for name in (b"retry-after", b"retry-after-ms", b"x-should-retry") for said in (text, date)]
+        [
+            (name, said.encode("utf-8", "replace"))
+            for name in (b"retry-after", b"retry-after-ms", b"x-should-retry")
+            for said in (text, date)
+        ]
         + [(b"date", date.encode("utf-8", "replace"))]
     )
     seconds = retry_after.asked(headers, NOW)

@@ -82,7 +82,7 @@ class FakeIO(SyncRuntime):
 
 
 class World:
-    """One client's layer of one policy. Answers are statuses, responses, errors or functions of the request; the last one stays."""
+    """One client's layer of one policy. Answers are statuses, responses, errors or functions; the last stays."""
 
     def __init__(self, layer: type[Layer[Any]], config: Any, *answers: Any, previous: Any = None) -> None:
         self.clock = Clock()
@@ -141,7 +141,9 @@ class World:
         """A response whose body is still open; `retry_after="3"` gives the header Retry-After."""
         stream = Stream(failure)
         self.streams.append(stream)
-        return httpx.Response(status, headers={name.replace("_", "-"): text for name, text in headers.items()}, stream=stream)
+        return httpx.Response(
+            status, headers={name.replace("_", "-"): text for name, text in headers.items()}, stream=stream
+        )
 
     # -- what was told ---------------------------------------------------------------------------------------------
 

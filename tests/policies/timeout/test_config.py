@@ -18,7 +18,14 @@ def test_the_defaults_are_the_documented_ones():
     [(Timeout.fast, 2, 5, 5, 10), (Timeout.upload, 10, 30, 300, 600), (Timeout.long_running, 5, 120, 30, 180)],
 )
 def test_the_presets_are_the_documented_ones(preset, connect, read, write, total):
-    assert figures(preset()) == {"connect": connect, "read": read, "write": write, "total": total, "pool": 2, "attempt": None}
+    assert figures(preset()) == {
+        "connect": connect,
+        "read": read,
+        "write": write,
+        "total": total,
+        "pool": 2,
+        "attempt": None,
+    }
 
 
 def test_its_phases_are_what_httpx_takes():
@@ -37,12 +44,16 @@ def test_a_short_total_needs_no_shorter_attempt_which_is_cut_anyway():
 
 
 def test_an_attempt_longer_than_the_total_is_refused_if_it_was_chosen():
-    with pytest.raises(ConfigurationError, match="`attempt` = 60 is longer than `total` = 30: lower `attempt`, or raise `total`"):
+    with pytest.raises(
+        ConfigurationError, match="`attempt` = 60 is longer than `total` = 30: lower `attempt`, or raise `total`"
+    ):
         Timeout(attempt=60)
     assert Timeout(attempt=60, total=None).attempt == 60
 
 
-@pytest.mark.parametrize(("value", "shown"), [(-1, "-1"), (0, "0"), ("soon", "soon"), (float("inf"), "inf"), (float("nan"), "nan")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-1, "-1"), (0, "0"), ("soon", "soon"), (float("inf"), "inf"), (float("nan"), "nan")]
+)
 def test_an_impossible_limit_names_itself_and_its_value(value, shown):
     with pytest.raises(ConfigurationError) as caught:
         Timeout(total=value)

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.live import Live
 
 from ...telemetry import setup
+from ...testing.origin import Answer, FaultyOrigin, Seen
 from ..consoles import console
 from ..exits import Exit
 from ..quiet import quiet
 from .gauges import Gauges
 from .headless import Lines
 from .load import Callers, policy
-from .origin import Origin
 from .screen import Screen
 from .script import Script
 from .summary import summary
@@ -38,12 +38,23 @@ def demo(options: argparse.Namespace) -> int:
     watches = {name: board.watch(name) for name in ("sync", "async")}
     with quiet(), _metrics(options.port) as page, Stop() as stop:
         gauges = Gauges()
-        with Origin(board.script, board.clock, random.Random(options.seed)) as origin:
-            board.script.began = board.clock()
+        with FaultyOrigin() as origin:
+            _follow(origin, board, random.Random(options.seed))
             with Callers(origin.url, policy(options.duration), options.seed, watches) as callers:
                 show(out, Screen(board, callers, gauges, origin.url, page), stop)
         out.print(summary(board))
     return Exit.SUCCESS
+
+
+def _follow(origin: FaultyOrigin, board: Board, chance: random.Random) -> None:
+    """From now on the origin follows the script. It need not remember its requests: there will be many."""
+
+    def answer(_: Seen) -> Answer:
+        origin.requests.clear()
+        return board.script.answer(board.clock(), chance)
+
+    board.script.began = board.clock()
+    origin.script(answer)
 
 
 @contextlib.contextmanager

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-Kind = Literal["answer", "reset", "cut"]
-"""An answer; a connection reset before it; or one in the middle of its body."""
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What the origin does with one request, after `delay` seconds."""
-
-    kind: Kind = "answer"
-    delay: float = 0.0
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+from ...testing.origin import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +23,22 @@ class Phase:
     resetting: float = 0.0
     cutting: float = 0.0
 
-    def act(self, progress: float, chance: random.Random) -> Act:
+    def answer(self, progress: float, chance: random.Random) -> Answer:
         """What to do with a request at this progress, 0 to 1, through the phase."""
         draw, delay = chance.random(), chance.uniform(*self.latency)
-        for share, act in (
-            (self.resetting, Act("reset", delay)),
-            (self.cutting, Act("cut", delay)),
-            (self.hanging, Act("answer", HANG)),
-            (self.refusing if _burst(progress) else 0.0, Act("answer", delay, 503, _later(chance))),
+        for share, answer in (
+            (self.resetting, Answer(delay=delay, fault="reset")),
+            (self.cutting, Answer(delay=delay, body=_BODY, fault="reset_midway")),
+            (self.hanging, Answer(delay=HANG)),
+            (self.refusing if _burst(progress) else 0.0, Answer(503, _later(chance), delay=delay)),
         ):
             if draw < share:
-                return act
+                return answer
             draw -= share
-        return Act("answer", delay)
+        return Answer(200, _TYPE, _BODY, delay)
 
 
+_TYPE, _BODY = {"content-type": "application/json"}, '{"invoice": 42, "state": "paid"}'
 HANG = 0.8
 """Seconds; longer than the demo's clients give an attempt."""
 _BURSTS = 3
@@ -93,6 +81,11 @@ class Script:
                 return index, left / phase.share
             left -= phase.share
         return len(self.phases) - 1, 1.0
+
+    def answer(self, now: float, chance: random.Random) -> Answer:
+        """What the origin does with a request at a time."""
+        index, progress = self.at(now)
+        return self.phases[index].answer(progress, chance)
 
     def ends(self) -> list[float]:
         """Where each phase ends, as a share of the whole."""

@@ -39,8 +39,7 @@ def as_tree(ended: Ended, body: bool) -> None:
     if ended.message:
         screen.print(Text.assemble(("   error ", "dim"), (ended.message, "red")))
     if body and ended.response is not None:
-        sys.stdout.buffer.write(ended.response.content)
-        sys.stdout.buffer.flush()
+        _write(ended.response.content)
 
 
 def _answer(response: httpx.Response) -> str:
@@ -59,4 +58,12 @@ def as_json(ended: Ended, body: bool) -> None:
     }
     if body:
         found["body"] = response.text if response is not None else None
-    print(json.dumps(found, indent=2))
+    _write(f"{json.dumps(found, indent=2)}\n".encode())
+
+
+def _write(data: bytes) -> None:
+    """Write all of it: a stdout without a buffer, as with `PYTHONUNBUFFERED`, takes but a part at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[sys.stdout.buffer.write(left) :]
+    sys.stdout.buffer.flush()

@@ -24,7 +24,11 @@ def _error_class(value: object) -> type[Exception]:
     raise ValueError(f"{value!r} is not an exception class: give one such as httpx.ReadTimeout, in a file by its name")
 
 
-ErrorClass = Annotated[type[Exception], pydantic.PlainValidator(_error_class, json_schema_input_type=str)]
+ErrorClass = Annotated[
+    type[Exception],
+    pydantic.PlainValidator(_error_class, json_schema_input_type=str),
+    pydantic.PlainSerializer(lambda error: error.__name__, return_type=str, when_used="json"),
+]
 
 
 class RetryBudget(Part):
