@@ -1,7 +1,7 @@
 """Where a contender's CPU time goes: its stack is sampled every millisecond of CPU time while it makes calls.
 
     python benchmarks/attribution.py "spanwire sampled"
-    python benchmarks/attribution.py "spanwire sampled" --package opentelemetry --colour async
+    python benchmarks/attribution.py "spanwire sampled" --package opentelemetry --colour async --loopback
 
 Listed are the functions of one package with all that they call, the innermost of them with the package that each had
 called, and what was running. Unlike a tracing profiler this leaves the proportions as they are; how often it really
@@ -11,15 +11,15 @@ samples is the kernel's choice.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from time import process_time
 from types import FrameType
 
 import environment  # noqa: F401 - before anything reads it
-from contenders import EVERYWHERE, Stage
+import origin
+from contenders import EVERYWHERE, WIRES, Stage
 from rounds import MOCK_URL, WARM_UP
 from slices import Slices
 
@@ -42,7 +42,7 @@ class Samples:
         self.inclusive.update({told(one) for one, _ in own})
         self.innermost[told(own[0][0]) + own[0][1] if own else "(elsewhere)"] += 1
 
-    @contextmanager
+    @contextlib.contextmanager
     def every(self, seconds: float) -> Iterator[None]:
         """Sample while the block runs, by the CPU time of the process."""
         previous = signal.signal(signal.SIGPROF, self.take)
@@ -85,25 +85,33 @@ def told(frame: FrameType) -> str:
     return f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
 
 
-def main() -> None:
-    """Warm up, sample, show."""
+def options() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=[one.name for one in EVERYWHERE])
+    parser.add_argument("name", choices=[one.name for one in EVERYWHERE + WIRES])
     parser.add_argument("--package", default="spanwire", help="whose functions to list (default %(default)s)")
     parser.add_argument("--colour", choices=["sync", "async"], default="sync")
+    parser.add_argument("--loopback", action="store_true", help="on loopback instead of MockTransport")
+    parser.add_argument("--at-once", type=int, default=1, help="concurrent callers, async only")
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--lines", type=int, default=40)
-    options = parser.parse_args()
-    (contender,) = [one for one in EVERYWHERE if one.name == options.name]
-    slices, samples = Slices(Stage(options.colour == "async", mock=True), MOCK_URL), Samples(options.package)
-    player = slices.open(contender)
-    slices.measure(player, WARM_UP)
-    start = process_time()
-    with samples.every(0.001):
-        slices.measure(player, options.calls)
-    samples.show((process_time() - start) / options.calls * 1e6, options.lines)
-    slices.end(player)
-    slices.close()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Warm up, sample, show."""
+    asked = options()
+    (contender,) = [one for one in EVERYWHERE + WIRES if one.name == asked.name]
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(origin.running()).url if asked.loopback else MOCK_URL
+        slices = Slices(Stage(asked.colour == "async", mock=not asked.loopback), url, asked.at_once)
+        stack.callback(slices.close)
+        player, samples = slices.open(contender), Samples(asked.package)
+        stack.callback(slices.end, player)
+        slices.measure(player, WARM_UP)
+        with samples.every(0.001):
+            cpu, _ = slices.measure(player, asked.calls)
+        samples.show(cpu * 1e6, asked.lines)
 
 
 if __name__ == "__main__":

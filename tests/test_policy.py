@@ -237,6 +237,8 @@ def test_it_says_what_has_changed():
 
 def test_loading_is_told_as_a_change_of_state():
     assert ConfigLoaded("9f2c41d0").evidence() == {"spanwire.policy.hash": "9f2c41d0"}
+    changed = Policy(retry=Retry(max_attempts=4)).changed_from(Policy())
+    assert ConfigLoaded("9f2c41d0", changed).evidence()["spanwire.config.changed"] == ("retry.max_attempts",)
     rejected = ConfigRejected("9f2c41d0", "Policy from 'policy.yaml': ...")
     assert ConfigLoaded.LASTING
     assert rejected.LASTING

@@ -102,6 +102,8 @@ class Call:
     override: Override | None = None
     span: Any = None
     """The telemetry's span of the call, opaque to policies."""
+    recorded = False
+    """Whether anybody will see the attributes and events of its spans."""
     scope: Any = None
     """The telemetry's context below that span."""
     trace_id = 0

@@ -10,7 +10,7 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from .arguments import HTTPXArguments, completed, name_of, user_agent
+from .arguments import HTTPXArguments, completed, name_of, parsed, user_agent
 from .call import AUTH, CALL, OVERRIDE, Call
 from .engine import Engine, weakly
 from .figures import figures
@@ -46,6 +46,11 @@ class _Client(Handles):
 
     def _wrapped(self, wire: Any) -> Any:
         raise NotImplementedError
+
+    def build_request(self, method: str, url: httpx.URL | str, **arguments: Any) -> httpx.Request:
+        """Build a request as httpx does; its arguments are the same."""
+        built: httpx.Request = super().build_request(method, parsed(url) if type(url) is str else url, **arguments)  # type: ignore[misc]
+        return built
 
     @property
     def cookies(self) -> httpx.Cookies:

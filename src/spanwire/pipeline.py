@@ -84,7 +84,7 @@ def _attempt(kit: Kit, io: Runtime) -> Next:
         extensions = request.extensions
         this: Call = extensions[CALL]
         attempt = extensions[ATTEMPT] = this.begin(extensions[KIND], clock())
-        ends = signals.attempt(this, attempt, request)
+        end = signals.attempt(this, attempt, request)
         try:
             response = await send(request)
             attempt.status = response.status_code
@@ -95,8 +95,11 @@ def _attempt(kit: Kit, io: Runtime) -> Next:
             raise
         finally:
             this.finish(attempt, clock())
-            if ends is not None:
-                signals.ended(ends)
+            if end is not None:
+                try:
+                    end()
+                except Exception:
+                    signals.failed(end)
 
     return attempt
 

@@ -76,7 +76,7 @@ class Signals:
             try:
                 listener.opened(call)
             except Exception:
-                self._failed(listener)
+                self.failed(listener)
 
     def close(self, call: Call) -> None:
         """A call has ended; later calls of this change nothing."""
@@ -101,7 +101,7 @@ class Signals:
             try:
                 listener.closed(call)
             except Exception:
-                self._failed(listener)
+                self.failed(listener)
 
     def _ending(self, attempts: int, outcome: str | None) -> Cell:
         """The cell of calls that ended so, remembered for small numbers of attempts."""
@@ -110,53 +110,49 @@ class Signals:
             self._ended[attempts, outcome] = cell
         return cell
 
-    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> list[End] | None:
+    def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> End | None:
         """A request goes on the wire; `ended` wants what is returned."""
         cell = self._kinds.get(attempt.kind)
         if cell is None:
             cell = self._kinds[attempt.kind] = self.account.cell(ATTEMPT_COUNT, attempt.kind)
         cell.value += 1
-        ends = None
+        first: End | None = None
         for listener in self.listeners:
             try:
                 end = listener.attempt(call, attempt, request)
             except Exception:
-                self._failed(listener)
+                self.failed(listener)
             else:
                 if end is not None:
-                    ends = [end, *ends] if ends else [end]
-        return ends
+                    first = end if first is None else _Both(self, end, first)
+        return first
 
-    def ended(self, ends: list[End]) -> None:
+    def ended(self, end: End) -> None:
         """What began has ended: the listeners that wanted to hear it do, the innermost first."""
-        for end in ends:
-            try:
-                end()
-            except Exception:
-                self._failed(end)
+        try:
+            end()
+        except Exception:
+            self.failed(end)
 
     @contextlib.contextmanager
     def wait(self, call: Call, kind: str, seconds: float | None = None) -> Iterator[None]:
         """Encloses a wait of a kind that is a phase of the call: backoff, rate_limit, concurrency, token, coalesce."""
         before = call.phase
         call.mark(kind, self.clock())
-        ends = self._begin_wait(call, kind, seconds)
+        ends = [end for end in self._waiting(call, kind, seconds) if end is not None]
         try:
             yield
         finally:
-            self.ended(ends)
+            for end in reversed(ends):
+                self.ended(end)
             call.mark(before, self.clock())
 
-    def _begin_wait(self, call: Call, kind: str, seconds: float | None) -> list[End]:
-        ends: list[End] = []
+    def _waiting(self, call: Call, kind: str, seconds: float | None) -> Iterator[End | None]:
         for listener in self.listeners:
             try:
-                end = listener.wait(call, kind, seconds)
+                yield listener.wait(call, kind, seconds)
             except Exception:
-                self._failed(listener)
-            else:
-                ends[:0] = [end] if end is not None else []
-        return ends
+                self.failed(listener)
 
     # -- decisions -------------------------------------------------------------------------------------------------
 
@@ -169,13 +165,27 @@ class Signals:
             try:
                 listener.decided(call, decision)
             except Exception:
-                self._failed(listener)
+                self.failed(listener)
 
     def link(self, call: Call, context: object, relation: str) -> None:
         """Link the call's span to its cause."""
         if context is not None and not call.link(context, relation):
             self.account.cell(DROPPED, "link").value += 1
 
-    def _failed(self, listener: object) -> None:
+    def failed(self, listener: object) -> None:
+        """A listener failed: it is counted, and the call goes on."""
         self.account.cell(DROPPED, "listener").value += 1
         _log.debug("the listener %r failed; the call goes on", listener, exc_info=True)
+
+
+class _Both:
+    """The ends of several listeners, the innermost first."""
+
+    __slots__ = ("_first", "_second", "_signals")
+
+    def __init__(self, signals: Signals, first: End, second: End) -> None:
+        self._signals, self._first, self._second = signals, first, second
+
+    def __call__(self) -> None:
+        self._signals.ended(self._first)
+        self._signals.ended(self._second)

@@ -21,6 +21,7 @@ from fcntl import ioctl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from spanwire.cli.words import TIMES
 from tests.cli.conftest import Command, environment
 from tests.cli.servers import free_port
 
@@ -119,7 +120,15 @@ def test_a_terminal_shows_it_live_and_full(columns: int, lines: int) -> None:
     rows = last.split("\n")[:lines]
     assert len(rows) == lines
     assert all(len(row.rstrip("\r")) <= columns for row in rows)
-    for part in ("spanwire demo", "origin", "sync ×4", "async ×8", "breaker", "retry_attempts_total", "Ctrl-C"):
+    for part in (
+        "spanwire demo",
+        "origin",
+        f"sync {TIMES}4",
+        f"async {TIMES}8",
+        "breaker",
+        "retry_attempts_total",
+        "Ctrl-C",
+    ):
         assert part in last, part
     assert "What next:" in shown.partition("\x1b[?1049l")[2], "the summary stays on the screen"
 

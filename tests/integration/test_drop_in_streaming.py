@@ -11,8 +11,8 @@ import spanwire
 from spanwire.testing import SpanwireTelemetry
 from tests.integration.support import Answer, Driven, Driver, Seen, Site, Twins, kinds, outcomes
 
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
-"""httpx's own generators warn on trio if a loop over them is left early, whatever is below them."""
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)\\.:ResourceWarning")
+"""The generators of httpx and of its httpcore warn on trio if a loop over them is left early, whatever is below them."""
 
 LINES = [b"first\nsec", b"ond\r\nthird", b"\nlast"]
 

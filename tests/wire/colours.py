@@ -14,7 +14,7 @@ import httpx
 
 from spanwire.wire import async_wire, sync_wire
 
-BACKENDS = {"sync": None, "asyncio": "asyncio", "trio": "trio", "aiohttp": "asyncio"}
+COLOURS = ("sync", "asyncio", "trio", "aiohttp")
 
 
 class Wire:
@@ -26,11 +26,11 @@ class Wire:
         arguments.setdefault("verify", False)  # to load all the world's authorities takes longer than most tests
         self._stack = contextlib.ExitStack()
         self._threads: ThreadPoolExecutor | None = None
-        if BACKENDS[colour] is None:
+        if colour == "sync":
             self.transport: Any = sync_wire(name, **arguments)
             self.client: Any = self._stack.enter_context(httpx.Client(transport=self.transport, trust_env=False))
         else:
-            portal = anyio.from_thread.start_blocking_portal(backend=BACKENDS[colour])
+            portal = anyio.from_thread.start_blocking_portal(backend="trio" if colour == "trio" else "asyncio")
             self._portal = self._stack.enter_context(portal)
             self.transport = async_wire(name, **arguments)
             client = httpx.AsyncClient(transport=self.transport, trust_env=False)
@@ -88,7 +88,8 @@ class Wire:
 
     def _status(self, url: str, options: dict[str, Any]) -> int | Exception:
         try:
-            return self.client.get(url, **options).status_code
+            status: int = self.client.get(url, **options).status_code
+            return status
         except httpx.HTTPError as error:
             return error
 

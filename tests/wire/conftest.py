@@ -6,18 +6,17 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 import trustme
 
-from tests.wire.colours import BACKENDS, Wire
+from tests.wire.colours import COLOURS, Wire
 from tests.wire.origins import Server, http1
 
 Make = Callable[..., Wire]
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=COLOURS)
 def wire(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes a wire of each colour, from the arguments of a transport, and closes it after the test."""
     with ExitStack() as stack:

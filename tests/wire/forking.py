@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -13,36 +12,37 @@ import httpx
 from spanwire.wire import async_wire, sync_wire
 
 
-async def awaited(client: httpx.AsyncClient, url: str) -> int:
-    return (await client.get(url)).status_code
+class Caller:
+    """A client of a colour, on an event loop of its own where it needs one."""
+
+    def __init__(self, colour: str) -> None:
+        self.loop = None if colour == "sync" else asyncio.new_event_loop()
+        name = "aiohttp" if colour == "aiohttp" else "httpcore2"
+        self.transport: Any = async_wire(name) if self.loop else sync_wire(name)
+        client: Any = httpx.AsyncClient if self.loop else httpx.Client
+        self.client = client(transport=self.transport, trust_env=False)
+
+    def run(self, result: Any) -> Any:
+        return self.loop.run_until_complete(result) if self.loop else result
+
+    def call(self, who: str, url: str) -> None:
+        counted = self.transport.connections()
+        status = self.run(self.client.get(url)).status_code
+        sys.stdout.write(f"{who} {counted} {status}\n")
+        sys.stdout.flush()
 
 
 def main(colour: str, url: str) -> None:
-    transport: Any
-    get: Callable[[], int]
-    if colour == "sync":
-        transport = sync_wire()
-        client: Any = httpx.Client(transport=transport, trust_env=False)
-        get = lambda: client.get(url).status_code  # noqa: E731
-        close: Callable[[], Any] = client.close
-    else:
-        transport = async_wire("httpcore2" if colour == "asyncio" else colour)
-        client = httpx.AsyncClient(transport=transport, trust_env=False)
-        loop = asyncio.new_event_loop()
-        get = lambda: loop.run_until_complete(awaited(client, url))  # noqa: E731
-        close = lambda: loop.run_until_complete(client.aclose())  # noqa: E731
-    print("parent", get(), flush=True)
+    caller = Caller(colour)
+    caller.call("parent", url)
     child = os.fork()
     if child == 0:
-        inherited = transport.connections()
-        if colour != "sync":
-            loop = asyncio.new_event_loop()
-        print("child", get(), "inherited", inherited, flush=True)
+        caller.loop = asyncio.new_event_loop() if caller.loop else None
+        caller.call("child", url)
         os._exit(0)
     os.waitpid(child, 0)
-    kept = transport.connections()
-    print("parent", get(), "kept", kept, flush=True)
-    close()
+    caller.call("parent", url)
+    caller.run(caller.client.aclose() if caller.loop else caller.client.close())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tests.wire.origins import Server
 
 
 async def http2(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     connection.initiate_connection()
     writer.write(connection.data_to_send())
     asked: dict[int, str] = {}
@@ -21,7 +21,7 @@ async def http2(server: Server, reader: asyncio.StreamReader, writer: asyncio.St
     while data := await reader.read(65536):
         for event in connection.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):
-                asked[event.stream_id] = dict(event.headers)[":path"]
+                asked[event.stream_id] = dict(event.headers)[b":path"].decode()
             elif isinstance(event, h2.events.StreamEnded):
                 path = asked[event.stream_id]
                 server.requests.append(path)

@@ -48,10 +48,6 @@ class Server:
             self._gate.set()
         await self._gate.wait()
 
-    def hang_up(self) -> None:
-        """Close every connection, now."""
-        self._loop.call_soon_threadsafe(lambda: [writer.close() for writer in self._writers])
-
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"

@@ -14,7 +14,7 @@ ONE = httpx.Limits(max_connections=1)
 
 
 def test_a_refused_connection_is_a_connect_error(wire: Make, nobody: str) -> None:
-    with pytest.raises(httpx.ConnectError, match="."):
+    with pytest.raises(httpx.ConnectError, match=r"[a-z]"):
         wire().get(nobody)
 
 
@@ -59,7 +59,7 @@ def test_no_free_slot_is_a_pool_timeout(wire: Make, origin: Server) -> None:
 def test_an_answer_that_is_not_http_or_not_whole_is_a_remote_protocol_error(
     wire: Make, origin: Server, path: str
 ) -> None:
-    with pytest.raises(httpx.RemoteProtocolError, match="."):
+    with pytest.raises(httpx.RemoteProtocolError, match=r"[a-z]"):
         wire().get(origin.url + path)
 
 

@@ -19,5 +19,5 @@ HERE = Path(__file__).parents[2]
 def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone(colour: str, origin: Server) -> None:
     command = [sys.executable, "-m", "tests.wire.forking", colour, origin.url]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=HERE, timeout=30, check=False)
-    assert (ended.stderr, ended.stdout) == ("", "parent 200\nchild 200 inherited (0, 0)\nparent 200 kept (0, 1)\n")
+    assert (ended.stderr, ended.stdout) == ("", "parent (0, 0) 200\nchild (0, 0) 200\nparent (0, 1) 200\n")
     assert origin.accepted == 2

@@ -1,4 +1,4 @@
-"""The same stories when `httpx` means httpx2, which has to be said before anything imports httpx: in another process."""
+"""The same stories when `httpx` means httpx2; that must be said before anything imports it, so in another process."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ class Plain(AsyncHTTPCore2Transport):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._pool: Any = httpcore2.AsyncConnectionPool(**pool_arguments(arguments))  # type: ignore[arg-type]
+        given: Any = arguments
+        self._pool: Any = httpcore2.AsyncConnectionPool(**pool_arguments(given))
 
 
 TOLD_OF = pytest.mark.parametrize(("transport", "mended"), [(Plain, False), (AsyncHTTPCore2Transport, True)])
@@ -179,7 +180,7 @@ def test_a_response_whose_closing_was_cancelled_by_asyncio_itself(
         await asyncio.wait([closing])
         return "Requests: 0 active" in repr(told._pool)
 
-    told = transport()
+    told: Any = transport()
     assert tell(story, told) is mended
 
 

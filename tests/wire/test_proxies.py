@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from spanwire.errors import ConfigurationError
 from spanwire.wire import provably_unsent
+from tests.wire.colours import Wire
 from tests.wire.conftest import Make
 from tests.wire.origins import Server, http1
 from tests.wire.proxies import http_proxy, socks5
@@ -68,13 +68,11 @@ def test_a_tunnel_whose_tls_fails_gives_its_slot_back(
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_a_request_goes_by_socks(wire: Make, origin: Server, secure: Server, trust: ssl.SSLContext, scheme: str) -> None:
-    with Server(socks5) as proxy:
-        try:
-            ours = wire(proxy=f"{scheme}://127.0.0.1:{proxy.port}", verify=trust)
-        except ConfigurationError as refused:
-            assert "SOCKS" in str(refused)  # aiohttp
-            return
+@pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])
+def test_a_request_goes_by_socks(
+    colour: str, origin: Server, secure: Server, trust: ssl.SSLContext, scheme: str
+) -> None:
+    with Server(socks5) as proxy, Wire(colour, proxy=f"{scheme}://127.0.0.1:{proxy.port}", verify=trust) as ours:
         assert ours.get(origin.url).text == "ok"
         assert ours.get(secure.url).text == "ok"
         assert proxy.requests == [f"127.0.0.1:{origin.port}", f"127.0.0.1:{secure.port}"]

@@ -166,8 +166,8 @@ async def cancel_at_random(wire: Wire, place: Place, chance: random.Random) -> i
                 await wire.client.get(place.url, timeout=None)
         except TimeoutError:
             cancelled += 1
-        except httpx.TransportError:  # cancelled in the middle of a write, a request of HTTP/2 takes its neighbours along
-            assert place.kind == "http2"
+        except httpx.TransportError:
+            assert place.kind == "http2"  # cancelled in the middle of a write, one request takes the others along
 
     async with anyio.create_task_group() as tasks:
         for _ in range(CROWD):

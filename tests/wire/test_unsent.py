@@ -74,11 +74,6 @@ def test_it_may_have_been_sent(error: BaseException) -> None:
 
 
 def test_the_error_of_an_earlier_attempt_proves_nothing() -> None:
-    try:
-        try:
-            raise PROOF["stream refused"]
-        except httpx.RemoteProtocolError:
-            raise httpx.RemoteProtocolError("the second attempt, sent while the first was handled")  # noqa: B904
-    except httpx.RemoteProtocolError as second:
-        assert second.__context__ is PROOF["stream refused"]
-        assert not provably_unsent(second)
+    second = httpx.RemoteProtocolError("the second attempt, made while the error of the first was handled")
+    second.__context__ = PROOF["stream refused"]
+    assert not provably_unsent(second)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from ..decisions import Attribute, Decision, Severity
 from ..metrics import POLICY_HASH
 
+CHANGED = Attribute("spanwire.config.changed", "The settings that differ from those before, by their dotted names.")
 PROBLEM = Attribute("spanwire.config.problem", "What is wrong, naming the field, the value and the remedy.")
 
 
@@ -19,6 +20,7 @@ class ConfigLoaded(Decision):
     LASTING: ClassVar[bool] = True
 
     policy: Annotated[str, POLICY_HASH]
+    changed: Annotated[tuple[str, ...] | None, CHANGED] = None
 
 
 @dataclass(frozen=True, slots=True)

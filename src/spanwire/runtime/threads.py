@@ -65,6 +65,10 @@ class Branch:
             raise BranchLost
         try:
             return wire.handle_request(request)
+        except Exception:
+            if self.lost.is_set():
+                raise BranchLost from None  # it did not fail: it was cut off
+            raise
         finally:
             with self._lock:
                 self._attempt = None  # its connection may serve somebody else from now on

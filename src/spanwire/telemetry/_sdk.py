@@ -26,7 +26,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ..errors import ConfigurationError
-from ..redact import redacted
 
 Signal = Literal["traces", "metrics", "logs"]
 Work = Callable[[], Any]
@@ -131,11 +130,10 @@ def _checked(variable: str) -> str:
 
 
 def _endpoint(value: str, where: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            f"`{where}` = {redacted(value)!r} is impossible: write it with its scheme, such as http://localhost:4318"
-        )
-    return value
+    if value.startswith(("http://", "https://")):
+        return value
+    shown = value.rpartition("@")[2]  # what stands before it may be a password
+    raise ConfigurationError(f"`{where}` = {shown!r} is impossible: write it with its scheme, such as http://host:4318")
 
 
 def _protocol(signal: Signal) -> str:

@@ -82,7 +82,9 @@ class Conventions:
     @staticmethod
     def call_end(call: Call, outcome: str) -> Attributes:
         """What is known when a call has ended."""
-        found: Attributes = {OUTCOME.key: outcome, "spanwire.attempts": len(call.attempts)}
+        found: Attributes = {OUTCOME.key: outcome}
+        if len(call.attempts) != 1:
+            found["spanwire.attempts"] = len(call.attempts)
         if call.notable:
             found[NOTABLE] = True
         if call.error is not None:
@@ -90,12 +92,12 @@ class Conventions:
         return found
 
     def attempt_start(self, call: Call, attempt: Attempt, request: httpx.Request) -> tuple[str, Attributes]:
-        """The name of an attempt's span, and what samplers see of it."""
+        """The name of an attempt's span, and what samplers see of it; of an unsampled call's they see all but the URL."""
         target = call.target if request.url is call.url else target_of(request.url)
         resent = 0 if attempt.number == 1 and attempt.kind == "primary" else _resent(call, attempt, request)
         key = (request.method, target.origin, call.route, attempt.kind, attempt.endpoint, resent)
         name, fixed = self._starts.get(key) or self._starts.keep(key, _attempt_start(request.method, target, call.route, attempt, resent))
-        return name, {**fixed, "url.full": redacted(request.url, target.origin)}
+        return name, {**fixed, "url.full": redacted(request.url, target.origin)} if call.recorded else fixed
 
     @staticmethod
     def attempt_end(call: Call, attempt: Attempt) -> Attributes:

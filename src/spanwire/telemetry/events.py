@@ -38,7 +38,7 @@ class Events:
         """One decision, where it belongs."""
         if decision.LASTING or call is None or self._in_log:
             self._log(call, decision)
-        if call is not None and self._on_span and not decision.LASTING and call.span is not None and call.span.is_recording():
+        if call is not None and self._on_span and not decision.LASTING and call.recorded:
             call.span.add_event(decision.NAME, decision.evidence())
 
     def _log(self, call: Call | None, decision: Decision) -> None:

@@ -87,7 +87,8 @@ class Telemetry(Listener):
         call.span, call.trace_id = span, trace_id
         call.scope = set_span_in_context(span, parent)
         call.carries = carries_more(context, parent)
-        if trace_id & _RANDOM < _THRESHOLD and span.is_recording():
+        call.recorded = recorded = span.is_recording()
+        if recorded and trace_id & _RANDOM < _THRESHOLD:
             call.baseline = True
             span.set_attribute("spanwire.baseline", True)
 
@@ -108,7 +109,7 @@ class Telemetry(Listener):
             where = call.scope if call.scope is not None and (call.notable or call.baseline) else NOWHERE
             self._call_duration.record((call.ended or 0.0) - call.started, self.conventions.call_duration(call, outcome), where)
         if span is not None:
-            if span.is_recording():
+            if call.recorded:
                 for link in call.links:
                     span.add_link(link.context, {"spanwire.link.relation": link.relation})
                 span.set_attributes(self.conventions.call_end(call, outcome))
@@ -127,7 +128,7 @@ class Telemetry(Listener):
         measured = self._measured or self._is_measured()
         if not self._own or (call.scope is None and not measured):
             return None
-        return _AttemptSpan(self, call, attempt, request).end
+        return _AttemptSpan(self, call, attempt, request)
 
     def start(self, call: Call, attempt: Attempt, request: httpx.Request) -> Span:
         """The span of an attempt, with the links that were left for it."""
@@ -148,7 +149,7 @@ class Telemetry(Listener):
             if attempt.connect is not None or attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
                 self._record_connecting(call, attempt, where)
         if span is not None:
-            if span.is_recording():
+            if call.recorded:
                 span.set_attributes(self.conventions.attempt_end(call, attempt))
                 if failed:
                     span.set_status(_ERROR)
@@ -215,7 +216,7 @@ class _AttemptSpan:
         inject(request.headers, attempt.context, context, call.carries)
         self._token = otel.attach(context)
 
-    def end(self) -> None:
+    def __call__(self) -> None:
         if self._span is not None:
             otel.detach(self._token)
         self._telemetry.ended(self._call, self._attempt, self._span, self._context, self._request)

@@ -13,7 +13,8 @@ import aiohttp
 import httpx
 from aiohttp.http import HttpProcessingError
 
-from .aiohttp_session import Sending, Slots, options, refuse, session
+from .aiohttp_request import options
+from .aiohttp_session import Sending, Slots, refuse, session
 from .arguments import DEFAULT_LIMITS, WireArguments, as_proxy, ssl_context
 from .connecting import Clock
 from .exceptions import Table, reraise

@@ -1,10 +1,8 @@
-"""httpx's words in aiohttp's: how its session is made, what a request of it is, and the slots that bound it."""
+"""The session of the aiohttp wire: how it is made, the slots that bound it, and what it tells of connecting."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import socket
 import ssl
 from contextvars import ContextVar
@@ -12,17 +10,12 @@ from typing import Any, Self
 
 import aiohttp
 import httpx
-from multidict import CIMultiDict
-from yarl import URL
 
 from ..call import ATTEMPT
 from ..errors import ConfigurationError
 from .arguments import DEFAULT_LIMITS, WireArguments, as_proxy
 from .connecting import Clock
 from .evidence import Attempt
-
-LARGE = 1 << 20
-"""Bytes of a body from which on aiohttp wants it in pieces."""
 
 
 def refuse(arguments: WireArguments) -> None:
@@ -75,54 +68,6 @@ def _socket_factory(arguments: WireArguments) -> Any:
         return made
 
     return make if wanted else None
-
-
-# -- a request --------------------------------------------------------------------------------------------------------
-
-
-def options(request: httpx.Request, proxy: httpx.Proxy | None) -> dict[str, Any]:
-    """The arguments of `ClientSession.request` for a request of httpx."""
-    timeout, url = request.extensions.get("timeout", {}), request.url
-    asked: dict[str, Any] = {
-        "method": request.method,
-        # Not `str(url)`: aiohttp would make an Authorization header of its credentials. Encoded: httpx has done that.
-        "url": URL(f"{url.scheme}://{url.netloc.decode()}{url.raw_path.decode()}", encoded=True),
-        "headers": _text(request.headers),
-        "data": _body(request),
-        "allow_redirects": False,
-        "timeout": aiohttp.ClientTimeout(connect=timeout.get("connect"), sock_read=timeout.get("read")),
-        "server_hostname": request.extensions.get("sni_hostname"),
-    }
-    if proxy is not None:
-        _send_by_proxy(asked, proxy)
-    return asked
-
-
-def _send_by_proxy(asked: dict[str, Any], proxy: httpx.Proxy) -> None:
-    """A tunnel gets the proxy's headers by itself; without one they are the request's, where the request has none."""
-    headers = _text(proxy.headers)
-    if proxy.raw_auth is not None:
-        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(b":".join(proxy.raw_auth)).decode()
-    asked["proxy"] = str(proxy.url)
-    if asked["url"].scheme == "https":
-        asked["proxy_headers"] = headers
-    else:
-        asked["headers"].extend((name, value) for name, value in headers.items() if name not in asked["headers"])
-
-
-def _text(headers: httpx.Headers) -> CIMultiDict[str]:
-    """The headers as they were given, but for the framing of the body, which is aiohttp's."""
-    encoding = headers.encoding
-    pairs = ((name.decode("ascii"), value.decode(encoding)) for name, value in headers.raw)
-    return CIMultiDict((name, value) for name, value in pairs if name.lower() != "transfer-encoding")
-
-
-def _body(request: httpx.Request) -> Any:
-    try:
-        content = request.content
-    except httpx.RequestNotRead:
-        return request.stream
-    return io.BytesIO(content) if len(content) >= LARGE else content or None
 
 
 # -- the slots and the evidence ---------------------------------------------------------------------------------------

@@ -143,13 +143,13 @@ class Connecting:
         usable = connection.is_available() or connection.is_idle()
         return None if usable and self._line.opener is not self else connection
 
+    def waited_in_vain(self, error: BaseException) -> bool:
+        """Whether the request failed because another one, which was opening the connection for HTTP/2, closed it.
 
-def is_to_be_repeated(error: BaseException) -> bool:
-    """Whether a first request failed only because the connection was closed while it waited to be opened for HTTP/2.
-
-    h2's own errors come out of httpcore2 from nowhere else than there: nothing of the request has been sent.
-    """
-    return type(error).__module__ == "h2.exceptions"
+        An error of h2's own comes out of httpcore2 from nowhere else: nothing has been sent, and the pool may look for
+        another connection.
+        """
+        return self._stream is None and type(error).__module__ == "h2.exceptions"
 
 
 connecting: ContextVar[Connecting] = ContextVar("spanwire.wire.connecting")

@@ -33,4 +33,6 @@ def reraise(error: BaseException, table: Table) -> NoReturn:
     for kind in type(error).__mro__:
         if kind in table:
             raise table[kind](str(error)) from error
+    if type(error).__module__ == "h2.exceptions":  # httpcore2 lets some of them through; h2 need not be installed
+        raise httpx.RemoteProtocolError(str(error)) from error
     raise error

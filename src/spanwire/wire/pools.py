@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import httpcore2
 
-from .connecting import Connecting, Line, WireRequest, connecting, is_to_be_repeated, retire_when_broken
+from .connecting import Connecting, Line, WireRequest, connecting, retire_when_broken
 
 
 class Backend(httpcore2.SyncBackend):
@@ -63,7 +63,7 @@ def _watch(connection: httpcore2.ConnectionInterface, line: Line) -> None:
                 response = send(request)
             except BaseException as error:
                 _close(watch.left_over())
-                if is_to_be_repeated(error):
+                if watch.waited_in_vain(error):
                     raise httpcore2.ConnectionNotAvailable from error
                 raise
         connection.handle_request = reused  # type: ignore[method-assign, assignment]
@@ -133,7 +133,7 @@ def _awatch(connection: httpcore2.AsyncConnectionInterface, line: Line) -> None:
                 response = await send(request)
             except BaseException as error:
                 await _aclose(watch.left_over())
-                if is_to_be_repeated(error):
+                if watch.waited_in_vain(error):
                     raise httpcore2.ConnectionNotAvailable from error
                 raise
         connection.handle_async_request = reused  # type: ignore[method-assign, assignment]
