@@ -317,7 +317,9 @@ def test_a_forked_child_starts_from_zero_and_waits_for_nobodys_lock() -> None:
     book._lock.acquire()
     book.after_fork()
     assert set(told(book, _World.pages).values()) == {0}
-    assert told(book, _World.open_time) == {("open", ("red",)): 2}, "what runs on, runs on from the fork by its own care"
+    assert told(book, _World.open_time) == {("open", ("red",)): 2}, (
+        "what runs on, runs on from the fork by its own care"
+    )
     open_.cell(_World.pages).value += 1
     open_.cell(_World.loans, "new", "red").value += 1
     assert told(book, _World.pages)["open", ()] == 1

@@ -41,7 +41,7 @@ class _Client(Handles):
         self._raises_for_status = raise_for_status
         self._engine.reloaded = weakly(self._retime)
         ready = completed(arguments, self._engine.policy)
-        ready["mounts"] = {pattern: wire and self._wrapped(wire) for pattern, wire in (ready.get("mounts") or {}).items()}
+        ready["mounts"] = {pattern: None if wire is None else self._wrapped(wire) for pattern, wire in (ready.get("mounts") or {}).items()}
         return ready
 
     def _wrapped(self, wire: Any) -> Any:
@@ -216,12 +216,13 @@ class Client(_Client, httpx.Client):
         super().__init__(**ready)
         self._cookies = _Cookies(self._cookies.jar)
         user_agent(arguments, self.headers)
+        self._engine.begin()
 
     def _wrapped(self, wire: httpx.BaseTransport) -> Transport:
         return wire if isinstance(wire, Transport) else Transport.of(self._engine, wire)
 
     def _init_transport(self, *, transport: httpx.BaseTransport | None = None, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
-        return self._wrapped(transport or sync_wire(self._engine.policy.connection.wire, **arguments))
+        return self._wrapped(sync_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport)
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
         return self._wrapped(sync_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
@@ -298,12 +299,13 @@ class AsyncClient(_Client, httpx.AsyncClient):
         super().__init__(**ready)
         self._cookies = _Cookies(self._cookies.jar)
         user_agent(arguments, self.headers)
+        self._engine.begin()
 
     def _wrapped(self, wire: httpx.AsyncBaseTransport) -> AsyncTransport:
         return wire if isinstance(wire, AsyncTransport) else AsyncTransport.of(self._engine, wire)
 
     def _init_transport(self, *, transport: httpx.AsyncBaseTransport | None = None, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
-        return self._wrapped(transport or async_wire(self._engine.policy.connection.wire, **arguments))
+        return self._wrapped(async_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport)
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
         return self._wrapped(async_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))

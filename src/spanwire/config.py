@@ -27,8 +27,23 @@ class Part(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             raise ConfigurationError(explain(error, type(self))) from None
 
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """True and False are numbers to Python: `max_attempts: yes` in a file would mean 1."""
+        wanted = cls.model_fields[info.field_name].annotation if info.field_name else None
+        if isinstance(value, bool) and not _takes_bool(wanted):
+            raise ValueError(f"{value} is a switch and no number: give the number itself")
+        return value
+
     # As pydantic marks its own: a part inside a part is then validated in place, and an error names the whole path.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+def _takes_bool(annotation: Any) -> bool:
+    """Whether a field may be True or False, or is of no plain kind, so that its own validation must tell."""
+    kinds = {annotation, *typing.get_args(annotation)}
+    return bool in kinds or not kinds & {int, float}
 
 
 def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel], source: str = "") -> str:
@@ -48,7 +63,12 @@ def _line(item: Any, model: type[pydantic.BaseModel]) -> str:
     if item["type"] in ("value_error", "assertion_error"):
         return f"`{where}`: {item['msg'].removeprefix('Value error, ').removeprefix('Assertion failed, ')}"
     message = item["msg"][:1].lower() + item["msg"][1:]
-    return f"`{where}` = {_shown(item['input'])} is impossible: {message.replace('input should', 'it should')}"
+    shown = "" if _SECRET.intersection(path) else f" = {_shown(item['input'])}"
+    return f"`{where}`{shown} is impossible: {message.replace('input should', 'it should')}"
+
+
+_SECRET = frozenset({"headers", "content", "json"})
+"""Settings whose values may be credentials or a user's data, and are never shown."""
 
 
 def _shown(value: object) -> str:

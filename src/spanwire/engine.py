@@ -65,10 +65,13 @@ class Engine:
         self._lock = threading.Lock()
         self._swap(Pipeline(self.policy, self.kit), self.policy)
         self.account.observe = weakly(self._observe)
-        self.telemetry.book.open(self.account)
         # Whoever can count holds the signals: bodies that are still being read count after the client is closed.
         weakref.finalize(self.signals, self.telemetry.book.close, self.account).atexit = False
         renew_after_fork(self)
+
+    def begin(self) -> None:
+        """Its owner is complete: from now on its numbers are told."""
+        self.telemetry.book.open(self.account)
 
     # -- the policy in force ---------------------------------------------------------------------------------------
 
@@ -95,9 +98,10 @@ class Engine:
         with self._lock:
             if policy.connection != self.policy.connection:
                 raise ConfigurationError("`connection` cannot be reloaded, since the pool is in use: make a new client for it")
+            changed = policy.changed_from(self.policy)
             self._swap(Pipeline(policy, self.kit, self.pipeline), policy)
         self.reloaded()
-        self.signals.emit(ConfigLoaded(policy.hash))
+        self.signals.emit(ConfigLoaded(policy.hash, changed))
 
     def chain(self, io: Runtime) -> Next:
         """The chain of the policy in force, for one transport's runtime."""
@@ -221,7 +225,7 @@ class Engine:
     # -- figures ---------------------------------------------------------------------------------------------------
 
     def _observe(self) -> Iterable[Observation]:
-        yield Observation(metrics.CALL_ACTIVE, self.signals.active.value)
+        yield Observation(metrics.CALL_ACTIVE, max(0, self.signals.active.value))  # a child may end its parent's calls
         yield Observation(metrics.POLICY_INFO, 1, (self.hash,))
         for name, value in self._limits:
             yield Observation(metrics.POLICY_LIMIT, value, (name,))

@@ -11,6 +11,7 @@ import httpx
 
 from .call import Call
 from .engine import Engine
+from .errors import ConfigurationError
 from .loading import Watch
 from .policies import Policy
 from .runtime.anyio import AsyncRuntime
@@ -53,6 +54,11 @@ class _Line:
             self.engine.close()
 
 
+def _check_colour(wire: object, method: str, remedy: str) -> None:
+    if not callable(getattr(wire, method, None)):
+        raise ConfigurationError(f"the transport {type(wire).__name__} has no `{method}`: {remedy}")
+
+
 def _engine(policy: Policy | Watch | None, arguments: dict[str, Any]) -> Engine:
     providers = Providers(*(arguments.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
     return Engine(policy, providers=providers, **arguments)
@@ -93,8 +99,10 @@ class Transport(httpx.BaseTransport):
                 "logger_provider": logger_provider, "attempt_spans": attempt_spans, "clock": clock, "random": random,
             },
         )  # fmt: skip
-        wire = wrapped or sync_wire(engine.policy.connection.wire, **engine.policy.connection.transport_arguments())
+        connection = engine.policy.connection
+        wire = sync_wire(connection.wire, **connection.transport_arguments()) if wrapped is None else wrapped
         self._attach(engine, wire, owner=True)
+        engine.begin()
 
     @classmethod
     def of(cls, engine: Engine, wire: httpx.BaseTransport) -> Self:
@@ -104,6 +112,7 @@ class Transport(httpx.BaseTransport):
         return transport
 
     def _attach(self, engine: Engine, wire: httpx.BaseTransport, owner: bool) -> None:
+        _check_colour(wire, "handle_request", "a sync client needs one such as httpx.HTTPTransport")
         wire = engine.telemetry.wired(wire)
         self._io = SyncRuntime(wire, getattr(engine.kit.clock, "sleep", None))
         self._line = _Line(engine, wire, self._io, owner)
@@ -167,8 +176,10 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                 "logger_provider": logger_provider, "attempt_spans": attempt_spans, "clock": clock, "random": random,
             },
         )  # fmt: skip
-        wire = wrapped or async_wire(engine.policy.connection.wire, **engine.policy.connection.transport_arguments())
+        connection = engine.policy.connection
+        wire = async_wire(connection.wire, **connection.transport_arguments()) if wrapped is None else wrapped
         self._attach(engine, wire, owner=True)
+        engine.begin()
 
     @classmethod
     def of(cls, engine: Engine, wire: httpx.AsyncBaseTransport) -> Self:
@@ -178,6 +189,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         return transport
 
     def _attach(self, engine: Engine, wire: httpx.AsyncBaseTransport, owner: bool) -> None:
+        _check_colour(wire, "handle_async_request", "an async client needs one such as httpx.AsyncHTTPTransport")
         wire = engine.telemetry.wired(wire)
         self._io = AsyncRuntime(wire, getattr(engine.kit.clock, "asleep", None))
         self._line = _Line(engine, wire, self._io, owner)

@@ -84,7 +84,9 @@ class Watched:
 
     def value(self, metric: str, /, **where: str) -> float:
         """The sum of a counter's series whose labels end so, at the last look."""
-        return sum(value for (known, labels), value in self.counters.items() if known == metric and _match(labels, where))
+        return sum(
+            value for (known, labels), value in self.counters.items() if known == metric and _match(labels, where)
+        )
 
     def __repr__(self) -> str:
         return f"<Watched {len(self.counters)} series after {self.looks} looks>"

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -351,11 +351,13 @@ class Twins:
     driver: Driver
     site: Site
     telemetry: SpanwireTelemetry
+    ours: dict[str, Any] = field(default_factory=dict)
+    """Arguments for our client alone."""
 
     def __call__(self, story: Callable[[Driven], Any], **arguments: Any) -> Any:
         """What the story gives, the same for both: its result, or the class and the message of its error from httpx."""
         ends = []
-        for library, more in ((httpx, {}), (spanwire, self.telemetry.providers)):
+        for library, more in ((httpx, {}), (spanwire, self.telemetry.providers | self.ours)):
             del self.site.seen[:]
             client = self.driver.of(library, **arguments, **more)
             ends.append((self._ended(story, client), [_arrived(seen) for seen in self.site.seen]))
@@ -369,6 +371,8 @@ class Twins:
     def _ended(story: Callable[[Driven], Any], client: Driven) -> Any:
         try:
             return story(client)
+        except httpx.TransportError as error:  # in the words of the library below, which is another one
+            return type(error), ""
         except (httpx.HTTPError, httpx.StreamError) as error:
             return type(error), str(error)
 

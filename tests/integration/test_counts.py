@@ -40,7 +40,9 @@ def client(tally: Tally, watched: Watched, **more: Any) -> spanwire.Client:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_thousand_short_lived_clients_of_one_name_are_one_client_to_whoever_reads(tally: Tally, watched: Watched) -> None:
+def test_a_thousand_short_lived_clients_of_one_name_are_one_client_to_whoever_reads(
+    tally: Tally, watched: Watched
+) -> None:
     for number in range(1_000):
         match number % 4:
             case 0:
@@ -134,7 +136,9 @@ def test_a_body_that_is_read_after_its_client_was_dropped_counts(tally: Tally, w
 def test_a_closed_client_says_nothing_more_of_its_state(tally: Tally, watched: Watched) -> None:
     def levels() -> set[str]:
         data = watched.reader.get_metrics_data()
-        metrics = [metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics]
+        metrics = [
+            metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
+        ]
         return {metric.name for metric in metrics if not getattr(metric.data, "is_monotonic", True)}
 
     one = client(tally, watched)
@@ -163,7 +167,9 @@ def test_what_a_closed_client_counted_can_still_be_read_from_it(tally: Tally, wa
     with client(tally, watched) as one:
         one.get(URL + "/503/200")
     assert one.metrics()["requests"]["total"] == 1
-    assert {row["spanwire.reason"]: row["value"] for row in one.metrics()["counters"]["spanwire.retry.attempts"]}["status"] == 1
+    assert {row["spanwire.reason"]: row["value"] for row in one.metrics()["counters"]["spanwire.retry.attempts"]}[
+        "status"
+    ] == 1
 
 
 # -- readers -----------------------------------------------------------------------------------------------------------
@@ -256,7 +262,9 @@ def test_eight_threads_on_one_client_lose_no_count_while_it_is_read(tally: Tally
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_eight_threads_that_make_and_drop_clients_lose_no_count_while_they_are_read(tally: Tally, watched: Watched) -> None:
+def test_eight_threads_that_make_and_drop_clients_lose_no_count_while_they_are_read(
+    tally: Tally, watched: Watched
+) -> None:
     start, over = threading.Barrier(9), threading.Event()
 
     def hammer() -> None:
@@ -305,7 +313,9 @@ def test_nothing_keeps_a_client_alive(colour: Colour, tally: Tally, watched: Wat
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("ending", ["closed", "dropped"])
-def test_an_interceptor_that_knows_its_client_does_not_keep_it_alive(tally: Tally, watched: Watched, ending: str) -> None:
+def test_an_interceptor_that_knows_its_client_does_not_keep_it_alive(
+    tally: Tally, watched: Watched, ending: str
+) -> None:
     class Signing(spanwire.Client):
         """A client that is its own interceptor, and so stands in a circle with its engine."""
 
@@ -401,7 +411,9 @@ def test_durations_are_folded_and_counted_too(tally: Tally, watched: Watched, me
         for number in range(40):
             one.get(f"http://host{number}.test/", extensions=spanwire.override(route=f"/route/{number}"))
     data = watched.reader.get_metrics_data()
-    metrics = [metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics]
+    metrics = [
+        metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
+    ]
     (points,) = [found.data.data_points for found in metrics if found.name == metric]
     assert sum(point.count for point in points) == 40
     assert len({point.attributes["url.template"] for point in points}) == 33

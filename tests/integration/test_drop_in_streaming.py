@@ -176,9 +176,7 @@ def test_a_stream_without_a_body_is_empty(twins: Twins, method: str, status: int
 
 
 def test_redirects_are_followed_before_a_stream_begins(twins: Twins) -> None:
-    twins.site.answer = lambda seen: (
-        Answer(302, b"moved", {"location": "/b"}) if seen.path == "/a" else _dripping(seen)
-    )
+    twins.site.answer = lambda seen: Answer(302, b"moved", {"location": "/b"}) if seen.path == "/a" else _dripping(seen)
 
     def story(client: Driven) -> object:
         with client.stream("GET", f"{twins.site.url}/a", follow_redirects=True) as response:

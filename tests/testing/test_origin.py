@@ -113,6 +113,15 @@ def test_release_lets_go_only_of_what_is_held(origin: FaultyOrigin, client: http
         client.get(origin.url, timeout=0.05)
 
 
+def test_it_notices_when_a_client_goes_away_before_the_answer(origin: FaultyOrigin, client: httpx.Client) -> None:
+    origin.script(Answer(hold=True), Answer(delay=5))
+    for number in (1, 2):
+        with pytest.raises(httpx.ReadTimeout):
+            client.get(origin.url, timeout=0.02)
+        origin.until(lambda it, number=number: it.abandoned == number)  # type: ignore[misc]
+    origin.until(lambda it: it.held == it.open_connections == 0)
+
+
 def test_waiting_for_what_does_not_come_ends(origin: FaultyOrigin) -> None:
     with pytest.raises(TimeoutError, match=r"0 requests on 0 connections, 0 open, 0 held> has not come .* in 0.01 s"):
         origin.until(lambda it: it.held, 0.01)

@@ -7,6 +7,7 @@ import ssl
 import httpx
 import pytest
 
+from spanwire.wire import provably_unsent
 from tests.wire.conftest import Make
 from tests.wire.origins import Server, deaf, http1
 
@@ -14,8 +15,9 @@ ONE = httpx.Limits(max_connections=1)
 
 
 def test_a_refused_connection_is_a_connect_error(wire: Make, nobody: str) -> None:
-    with pytest.raises(httpx.ConnectError, match=r"[a-z]"):
+    with pytest.raises(httpx.ConnectError, match=r"[a-z]") as caught:
         wire().get(nobody)
+    assert provably_unsent(caught.value)
 
 
 def test_an_untrusted_certificate_is_a_connect_error(wire: Make, server_tls: ssl.SSLContext) -> None:
@@ -59,8 +61,9 @@ def test_no_free_slot_is_a_pool_timeout(wire: Make, origin: Server) -> None:
 def test_an_answer_that_is_not_http_or_not_whole_is_a_remote_protocol_error(
     wire: Make, origin: Server, path: str
 ) -> None:
-    with pytest.raises(httpx.RemoteProtocolError, match=r"[a-z]"):
+    with pytest.raises(httpx.RemoteProtocolError, match=r"[a-z]") as caught:
         wire().get(origin.url + path)
+    assert not provably_unsent(caught.value)
 
 
 def test_an_unknown_scheme_is_an_unsupported_protocol(wire: Make) -> None:

@@ -26,9 +26,9 @@ from .circuit_breaker.policy import CircuitBreaking
 from .connection import Connection
 from .fallback.config import Fallback, FallbackResponse
 from .fallback.policy import Fallbacks
+from .outcome import Outcome
 from .retry.backoff import Custom, DecorrelatedJitter, Exponential, Fibonacci, Fixed, Linear
 from .retry.config import Retry, RetryBudget
-from .retry.core import Outcome
 from .retry.policy import Retrying
 from .timeout.config import Timeout
 from .timeout.policy import AttemptDeadline, TotalDeadline

@@ -14,6 +14,7 @@ import httpx
 
 from ..errors import ClientClosed
 from ..nothing import NOTHING
+from ..wire.fork import renew_after_fork
 from .run import run
 from .threads import BRANCH, Branch, BranchLost, Race, Runners, ThreadHandle
 
@@ -45,6 +46,13 @@ class SyncRuntime:
         self._sleep = sleep
         self._trunk = Branch()
         self._runners = Runners()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """In a forked child: the parent's threads are not here, neither at work nor to release a lock."""
+        closed, self._trunk, self._runners = self._trunk.lost.is_set(), Branch(), Runners()
+        if closed:
+            self.shutdown()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         branch = BRANCH.get()

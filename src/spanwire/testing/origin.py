@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .answers import Answer, Seen, read_request, send
+from .tally import Tally
 
 __all__ = ["Answer", "FaultyOrigin", "Seen", "Step"]
 
@@ -25,7 +26,7 @@ Step = int | Answer | Callable[[Seen], int | Answer]
 """A status, an answer, or a function that gives one of these; it runs in the origin's thread."""
 
 
-class FaultyOrigin:
+class FaultyOrigin(Tally):
     """A real HTTP/1.1 origin on 127.0.0.1 that follows a script and remembers what it saw.
 
     ```python
@@ -42,20 +43,10 @@ class FaultyOrigin:
     """
 
     def __init__(self, *, keep_alive: bool = True, tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[Seen] = []
-        """The requests, in the order in which they came."""
-        self.connections = 0
-        """Connections accepted so far."""
-        self.open_connections = 0
-        self.held = 0
-        """Requests that wait for `release()`."""
-        self.most_concurrent = 0
-        """The most requests that were under way at once."""
+        super().__init__()
         self.port = 0
         self._keep_alive, self._tls = keep_alive, tls
-        self._concurrent = 0
         self._scripts: dict[str | None, Iterator[Step]] = {None: _forever((200,))}
-        self._changed = threading.Condition()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,16 +72,6 @@ class FaultyOrigin:
     def accept(self) -> None:
         """Accept connections again, on the same port."""
         self._do(self._listen())
-
-    def until(self, condition: Callable[[FaultyOrigin], object], seconds: float = 5.0) -> None:
-        """Wait until something is true of it: `origin.until(lambda it: it.held == 2)`.
-
-        Raises:
-            TimeoutError: if it is not within these seconds.
-        """
-        with self._changed:
-            if not self._changed.wait_for(lambda: condition(self), seconds):
-                raise TimeoutError(f"{self!r} has not come to what was waited for in {seconds:g} s")
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -151,7 +132,7 @@ class FaultyOrigin:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         try:
             while (seen := await read_request(reader, number)) is not None:
-                if not await self._answer(seen, writer):
+                if not await self._answer(seen, reader, writer):
                     break
         except (OSError, EOFError):  # the client has gone
             pass
@@ -160,15 +141,13 @@ class FaultyOrigin:
             writer.close()
             self._count(open_connections=-1)
 
-    async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-        self.requests.append(seen)
+    async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         with contextlib.ExitStack() as work:
-            self._count(_concurrent=1)
-            work.callback(self._count, _concurrent=-1)
+            self._came(seen)
+            work.callback(self._left)
             answer = self._next(seen)
-            if answer.hold:
-                await self._hold()
-            await asyncio.sleep(answer.delay)
+            if answer.hold or answer.delay:
+                await self._pause(answer, reader)
             return await send(answer, seen, writer, work.close) and self._keep_alive
 
     def _next(self, seen: Seen) -> Answer:
@@ -180,23 +159,27 @@ class FaultyOrigin:
         answer = Answer(made) if isinstance(made, int) else made
         return answer if self._keep_alive or answer.close else replace(answer, close=True)
 
-    async def _hold(self) -> None:
-        self._count(held=1)
+    async def _pause(self, answer: Answer, reader: asyncio.StreamReader) -> None:
+        """Hold and delay an answer, unless its client goes away meanwhile."""
+        pause, leaving = self._loop.create_task(self._wait(answer)), self._loop.create_task(reader.read(1))
         try:
-            await self._gate.wait()
+            await asyncio.wait((pause, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not pause.done():
+                self._count(abandoned=1)
+                raise EOFError
         finally:
-            self._count(held=-1)
+            for task in (pause, leaving):
+                task.cancel()
+            await asyncio.gather(pause, leaving, return_exceptions=True)
 
-    def _count(self, **changes: int) -> None:
-        with self._changed:
-            for name, change in changes.items():
-                setattr(self, name, getattr(self, name) + change)
-            self.most_concurrent = max(self.most_concurrent, self._concurrent)
-            self._changed.notify_all()
-
-    def __repr__(self) -> str:
-        seen = f"{len(self.requests)} requests on {self.connections} connections"
-        return f"<FaultyOrigin {self.url} {seen}, {self.open_connections} open, {self.held} held>"
+    async def _wait(self, answer: Answer) -> None:
+        if answer.hold:
+            self._count(held=1)
+            try:
+                await self._gate.wait()
+            finally:
+                self._count(held=-1)
+        await asyncio.sleep(answer.delay)
 
 
 def _forever(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -9,6 +9,8 @@ from opentelemetry.metrics import get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+Values = dict[tuple[str, str], float]
+"""Values by metric and client."""
 CLIENT = "spanwire.client.name"
 SHOWN = {
     "spanwire.retry.attempts": "retry_attempts_total",
@@ -30,9 +32,9 @@ class Gauges:
             self._reader = InMemoryMetricReader()
             provider.add_metric_reader(self._reader)
 
-    def read(self) -> dict[tuple[str, str], float]:
+    def read(self) -> Values:
         """The values of now by metric and client, summed over every other attribute."""
-        found: dict[tuple[str, str], float] = {}
+        found: Values = {}
         for name, point in self._points():
             value = getattr(point, "value", None)
             if value is not None:
@@ -48,6 +50,6 @@ class Gauges:
                     yield from ((metric.name, point) for point in metric.data.data_points)
 
 
-def total(values: dict[tuple[str, str], float], name: str) -> int:
+def total(values: Values, name: str) -> int:
     """A metric's sum over all clients."""
     return int(sum(value for (found, _), value in values.items() if found == name))

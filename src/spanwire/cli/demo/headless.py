@@ -41,12 +41,11 @@ class Lines:
 
     def _clients(self) -> Iterator[Text]:
         board = self._board
-        for name, client in self._screen.callers.clients.items():
+        for name, state in self._screen.states().items():
             with board.lock:
                 tally = board.phases[name][self._phase].copy()
-            state = str(client.circuit_breakers[self._screen.origin].state).replace("_", " ")
             ended = f"{tally['success']} ok, {tally['failure']} failed, {tally['rejected']} refused"
-            more = f"retries {tally['retries']}; breaker {state}"
+            more = f"retries {tally['retries']}; breaker {state.replace('_', ' ')}"
             yield Text(f"         {name:<6} {tally['calls']} calls: {ended}; {more}")
 
     def _decisions(self) -> list[Text]:

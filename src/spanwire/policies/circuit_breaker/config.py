@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from ...config import Mode, Part
-from ..retry.core import Outcome
+from ..outcome import Outcome
 
 Scope = Literal["endpoint", "origin", "route", "client"]
 """What has a breaker of its own."""

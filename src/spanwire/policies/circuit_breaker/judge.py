@@ -6,7 +6,7 @@ import httpx
 
 from ...call import ATTEMPT
 from ...errors import Rejected
-from ..retry.core import Outcome
+from ..outcome import Outcome
 from .config import CircuitBreaker
 from .states import ABANDONED, FAILURE, SUCCESS, Verdict
 

@@ -16,7 +16,7 @@ from ...kit import Kit, Layer
 from ...ledger import Observation
 from ...runtime.protocol import Next, Runtime
 from ...target import target_of
-from ..retry.retry_after import asked
+from ..retry_after import asked
 from .breakers import Breakers
 from .config import CircuitBreaker
 from .decisions import STATE_TIME, STATUS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ...errors import DeadlineExceeded, Rejected
-from ..retry.core import Outcome
+from ..outcome import Outcome
 from .config import Fallback
 
 Why = Literal["status", "error", "rejected", "deadline"]

@@ -7,7 +7,7 @@ import httpx
 from ...call import Call
 from ...kit import Kit, Layer
 from ...runtime.protocol import Next, Runtime
-from ..retry.core import Outcome
+from ..outcome import Outcome
 from .config import Fallback, FallbackResponse
 from .core import applies, why
 from .decisions import KIND, USES, Applied

@@ -10,7 +10,7 @@ import pydantic
 
 from ...config import Part
 from .backoff import Backoff, Exponential
-from .core import Outcome
+from ..outcome import Outcome
 
 Tokens = Annotated[float, pydantic.Field(gt=0)]
 Status = Annotated[int, pydantic.Field(ge=100, le=599)]

@@ -13,7 +13,8 @@ from ...kit import Kit, Layer
 from ...ledger import Observation
 from ...runtime.protocol import Next, Runtime
 from ...wire.evidence import provably_unsent
-from . import retry_after
+from .. import retry_after
+from ..outcome import Outcome
 from .budget import Budget
 from .config import Retry
 from .core import (
@@ -21,7 +22,6 @@ from .core import (
     REMEDIES,
     Cause,
     Facts,
-    Outcome,
     cause_of,
     decide,
     delay_after,

@@ -7,7 +7,7 @@ import httpx
 from ...call import Call
 from ...errors import Rejected
 from .budget import Budget
-from .core import Outcome
+from ..outcome import Outcome
 
 
 class Tries:

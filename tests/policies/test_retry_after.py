@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spanwire.policies.retry import retry_after
+from spanwire.policies import retry_after
 
 NOW = 1_750_000_000.0
 
