@@ -34,7 +34,19 @@ AUTH = "spanwire.auth"
 AttemptKind = Literal["primary", "retry", "hedge", "redirect", "auth", "probe", "revalidation"]
 Outcome = Literal["success", "failure", "rejected", "cached", "fallback", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "rejected", "cached", "fallback", "cancelled")
-PHASES = ("pool", "connect", "attempt", "backoff", "rate_limit", "concurrency", "token", "cache", "coalesce", "body", "other")
+PHASES = (
+    "pool",
+    "connect",
+    "attempt",
+    "backoff",
+    "rate_limit",
+    "concurrency",
+    "token",
+    "cache",
+    "coalesce",
+    "body",
+    "other",
+)
 
 MAX_DECISIONS = 128
 """Decisions kept of one call; later ones are told and counted but not kept."""
@@ -114,7 +126,9 @@ class Call:
     last_request = 0
     """The identity of the request object that was sent last, to tell a redirect from an answer to a challenge."""
 
-    def __init__(self, request: httpx.Request, clock: Callable[[], float], client: str, policy_hash: str, total: float | None) -> None:
+    def __init__(
+        self, request: httpx.Request, clock: Callable[[], float], client: str, policy_hash: str, total: float | None
+    ) -> None:
         now = clock()
         self.clock = clock
         self.client = client

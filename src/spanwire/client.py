@@ -6,7 +6,7 @@ import random as _random
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 import httpx
 
@@ -33,7 +33,14 @@ class _Client(Handles):
     _engine: Engine
     _given: HTTPXArguments
 
-    def _set_up(self, policy: Policy | Watch | None, name: str | None, arguments: HTTPXArguments, raise_for_status: bool, **engine: Any) -> dict[str, Any]:
+    def _set_up(
+        self,
+        policy: Policy | Watch | None,
+        name: str | None,
+        arguments: HTTPXArguments,
+        raise_for_status: bool,
+        **engine: Any,
+    ) -> dict[str, Any]:
         """Make the engine; the arguments for httpx's constructor come back."""
         providers = Providers(*(engine.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
         self._engine = Engine(policy, name=name or name_of(arguments), providers=providers, **engine)
@@ -41,7 +48,10 @@ class _Client(Handles):
         self._raises_for_status = raise_for_status
         self._engine.reloaded = weakly(self._retime)
         ready = completed(arguments, self._engine.policy)
-        ready["mounts"] = {pattern: None if wire is None else self._wrapped(wire) for pattern, wire in (ready.get("mounts") or {}).items()}
+        ready["mounts"] = {
+            pattern: None if wire is None else self._wrapped(wire)
+            for pattern, wire in (ready.get("mounts") or {}).items()
+        }
         return ready
 
     def _wrapped(self, wire: Any) -> Any:
@@ -100,7 +110,9 @@ class _Client(Handles):
     def _in_call(self, auth: Any, call: Call) -> Any:
         """The authentication, with the requests that it makes itself marked as part of the call."""
         chosen = self.auth if isinstance(auth, type(httpx.USE_CLIENT_DEFAULT)) else auth
-        return _CallAuth(chosen, call) if isinstance(chosen, httpx.Auth) and not isinstance(chosen, _PLAIN_AUTH) else auth
+        return (
+            _CallAuth(chosen, call) if isinstance(chosen, httpx.Auth) and not isinstance(chosen, _PLAIN_AUTH) else auth
+        )
 
     def _check_status(self, request: httpx.Request, response: httpx.Response) -> None:
         override = request.extensions.get(OVERRIDE)
@@ -111,7 +123,12 @@ class _Client(Handles):
     def _warn_unclosed(self) -> None:
         engine = getattr(self, "_engine", None)
         if engine is not None and engine.used and not self.is_closed:
-            warnings.warn(f"{self!r} was dropped and not closed: use it in a `with` block or close it", ResourceWarning, stacklevel=2, source=self)
+            warnings.warn(
+                f"{self!r} was dropped and not closed: use it in a `with` block or close it",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
 
     def __repr__(self) -> str:
         return f"<spanwire.{type(self).__name__} {self.name!r} policy {self._engine.hash}>"
@@ -222,13 +239,20 @@ class Client(_Client, httpx.Client):
         return wire if isinstance(wire, Transport) else Transport.of(self._engine, wire)
 
     def _init_transport(self, *, transport: httpx.BaseTransport | None = None, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
-        return self._wrapped(sync_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport)
+        return self._wrapped(
+            sync_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport
+        )
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.BaseTransport:  # type: ignore[override]
         return self._wrapped(sync_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
 
     def send(
-        self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        auth: Any = httpx.USE_CLIENT_DEFAULT,
+        follow_redirects: Any = httpx.USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
         """Send a request: one logical call, through redirects and authentication."""
         engine = self._engine
@@ -261,7 +285,10 @@ class Client(_Client, httpx.Client):
         self._engine.close()
 
     def __exit__(
-        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
         super().__exit__(exc_type, exc_value, traceback)
         self._engine.close()
@@ -304,14 +331,23 @@ class AsyncClient(_Client, httpx.AsyncClient):
     def _wrapped(self, wire: httpx.AsyncBaseTransport) -> AsyncTransport:
         return wire if isinstance(wire, AsyncTransport) else AsyncTransport.of(self._engine, wire)
 
-    def _init_transport(self, *, transport: httpx.AsyncBaseTransport | None = None, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
-        return self._wrapped(async_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport)
+    def _init_transport(
+        self, *, transport: httpx.AsyncBaseTransport | None = None, **arguments: Any
+    ) -> httpx.AsyncBaseTransport:  # type: ignore[override]
+        return self._wrapped(
+            async_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport
+        )
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, **arguments: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
         return self._wrapped(async_wire(self._engine.policy.connection.wire, proxy=proxy, **arguments))
 
     async def send(
-        self, request: httpx.Request, *, stream: bool = False, auth: Any = httpx.USE_CLIENT_DEFAULT, follow_redirects: Any = httpx.USE_CLIENT_DEFAULT
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        auth: Any = httpx.USE_CLIENT_DEFAULT,
+        follow_redirects: Any = httpx.USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
         """Send a request: one logical call, through redirects and authentication."""
         engine = self._engine
@@ -344,7 +380,10 @@ class AsyncClient(_Client, httpx.AsyncClient):
         self._engine.close()
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
         await super().__aexit__(exc_type, exc_value, traceback)
         self._engine.close()

@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 import enum
-import functools
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -86,7 +85,12 @@ def updown(name: str, unit: str, brief: str, *attributes: Attribute) -> Metric:
 
 
 def histogram(
-    name: str, brief: str, *attributes: Attribute, unit: str = "s", buckets: tuple[float, ...] = SECONDS, stability: Stability = "development"
+    name: str,
+    brief: str,
+    *attributes: Attribute,
+    unit: str = "s",
+    buckets: tuple[float, ...] = SECONDS,
+    stability: Stability = "development",
 ) -> Metric:
     """Declare a distribution; it is recorded when it happens, since exemplars need the moment."""
     return _declare(Metric(name, "histogram", unit, brief, attributes, buckets, stability))
@@ -150,32 +154,41 @@ class Decision:
         return found
 
 
-@functools.cache
-def described(decision: type[Any]) -> Mapping[str, Attribute]:
+_described: dict[type[Decision], Mapping[str, Attribute]] = {}
+_labels: dict[tuple[type[Decision], str], tuple[str, ...]] = {}
+
+
+def described(decision: type[Decision]) -> Mapping[str, Attribute]:
     """The attribute of each field of a decision that has one, by the field's name."""
-    hints = typing.get_type_hints(decision, include_extras=True)
-    found: dict[str, Attribute] = {}
-    for field in fields(decision):
-        for note in getattr(hints[field.name], "__metadata__", ()):
-            if isinstance(note, Attribute):
-                found[field.name] = note
-    return found
+    if decision not in _described:
+        hints = typing.get_type_hints(decision, include_extras=True)
+        notes = {field.name: getattr(hints[field.name], "__metadata__", ()) for field in fields(decision)}
+        _described[decision] = {
+            name: note for name, found in notes.items() for note in found if isinstance(note, Attribute)
+        }
+    return _described[decision]
 
 
-@functools.cache
-def labels_of(decision: type[Any], metric: Metric) -> tuple[str, ...]:
+def labels_of(decision: type[Decision], metric: Metric) -> tuple[str, ...]:
     """The fields of a decision that give a metric its labels, in the metric's order."""
-    by_key = {attribute.key: name for name, attribute in described(decision).items()}
-    try:
-        return tuple(by_key[attribute.key] for attribute in metric.attributes)
-    except KeyError as missing:
-        raise TypeError(f"{decision.__name__} moves {metric.name} but has no field for {missing}") from None
+    key = decision, metric.name
+    if key not in _labels:
+        by_key = {attribute.key: name for name, attribute in described(decision).items()}
+        missing = [attribute.key for attribute in metric.attributes if attribute.key not in by_key]
+        if missing:
+            raise TypeError(f"{decision.__name__} moves {metric.name} but has no field for {', '.join(missing)}")
+        _labels[key] = tuple(by_key[attribute.key] for attribute in metric.attributes)
+    return _labels[key]
 
 
 # -- attributes that several policies speak of ---------------------------------------------------------------------
 
-CLIENT = Attribute("spanwire.client.name", "The client's name: `name=`, else the host of its base URL.", limit=32, example="billing")
-ENFORCED = Attribute("spanwire.enforced", "False where the policy only observes and refused nothing.", values=("true", "false"))
+CLIENT = Attribute(
+    "spanwire.client.name", "The client's name: `name=`, else the host of its base URL.", limit=32, example="billing"
+)
+ENFORCED = Attribute(
+    "spanwire.enforced", "False where the policy only observes and refused nothing.", values=("true", "false")
+)
 ROUTE = Attribute("url.template", "The route of the call, where it is known.", limit=32, example="/invoices/{id}")
 
 

@@ -32,6 +32,7 @@ from .signals import Listener, Signals
 from .telemetry import Providers, Telemetry
 from .wire.fork import renew_after_fork
 
+
 class Engine:
     """What the clients and transports of both colours share."""
 
@@ -48,7 +49,7 @@ class Engine:
         random: _random.Random | None = None,
     ) -> None:
         self.watch = policy if isinstance(policy, Watch) else None
-        self.policy = _checked(self.watch.policy if self.watch else policy)
+        self.policy = _checked(policy.policy if isinstance(policy, Watch) else policy)
         self.name = name
         self.account = Account(name)
         self.telemetry = Telemetry(self.account, providers or Providers(), attempt_spans)
@@ -81,7 +82,9 @@ class Engine:
         self.total = policy.timeout.total if policy.timeout else None
         self._limits = tuple(policy.limits().items())
         observed = {metric for step in CHAIN for metric in step.layer.OBSERVES}
-        self.account.observed = frozenset({*observed, metrics.CALL_ACTIVE, metrics.POOL_CONNECTIONS, metrics.POLICY_INFO, metrics.POLICY_LIMIT})
+        self.account.observed = frozenset(
+            {*observed, metrics.CALL_ACTIVE, metrics.POOL_CONNECTIONS, metrics.POLICY_INFO, metrics.POLICY_LIMIT}
+        )
         self._compose()
 
     def _compose(self) -> None:
@@ -97,7 +100,9 @@ class Engine:
         policy = _checked(policy)
         with self._lock:
             if policy.connection != self.policy.connection:
-                raise ConfigurationError("`connection` cannot be reloaded, since the pool is in use: make a new client for it")
+                raise ConfigurationError(
+                    "`connection` cannot be reloaded, since the pool is in use: make a new client for it"
+                )
             changed = policy.changed_from(self.policy)
             self._swap(Pipeline(policy, self.kit, self.pipeline), policy)
         self.reloaded()
@@ -149,7 +154,11 @@ class Engine:
         return call
 
     def _apply(self, call: Call, override: Override) -> None:
-        call.route, call.idempotent, call.override = override.route, override.idempotent, override if override.parts else None
+        call.route, call.idempotent, call.override = (
+            override.route,
+            override.idempotent,
+            override if override.parts else None,
+        )
         if "timeout" in override.parts:
             timeout = override.parts["timeout"]
             call.total = timeout.total if timeout else None
@@ -266,7 +275,9 @@ def _checked(policy: Policy | None) -> Policy:
     if policy is None:
         return Policy()
     if not isinstance(policy, Policy):
-        raise ConfigurationError(f"`policy` = {type(policy).__name__} is impossible: give a spanwire.Policy, or Policy.watch(path)")
+        raise ConfigurationError(
+            f"`policy` = {type(policy).__name__} is impossible: give a spanwire.Policy, or Policy.watch(path)"
+        )
     return policy
 
 

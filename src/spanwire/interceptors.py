@@ -92,7 +92,9 @@ class Interceptors:
     def _keep(self, one: Any, around: Around | None) -> None:
         where = around or getattr(one, "around", "call")
         if where not in ("call", "attempt"):
-            raise ConfigurationError(f"interceptor: `around` = {where!r} is impossible: it should be 'call' or 'attempt'")
+            raise ConfigurationError(
+                f"interceptor: `around` = {where!r} is impossible: it should be 'call' or 'attempt'"
+            )
         if any(callable(getattr(one, hook, None)) for hook in _HOOKS):
             layer: Any = _Intercepting(one, where)
         elif callable(one):
@@ -165,7 +167,9 @@ class LoggingInterceptor:
     URLs are redacted; headers and bodies are never written.
     """
 
-    def __init__(self, logger: logging.Logger | str = "spanwire.http", level: int = logging.INFO, around: Around = "call") -> None:
+    def __init__(
+        self, logger: logging.Logger | str = "spanwire.http", level: int = logging.INFO, around: Around = "call"
+    ) -> None:
         self.around = around
         self._logger = logging.getLogger(logger) if isinstance(logger, str) else logger
         self._level = level
@@ -179,6 +183,22 @@ class LoggingInterceptor:
 
     def _write(self, level: int, context: Context, ended: str, **more: Any) -> None:
         url = redacted(context.request.url)
-        facts = {"client": context.client, "method": context.request.method, "url": url, "elapsed": context.elapsed, "attempt": context.attempt, **more}
+        facts = {
+            "client": context.client,
+            "method": context.request.method,
+            "url": url,
+            "elapsed": context.elapsed,
+            "attempt": context.attempt,
+            **more,
+        }
         number = f" attempt {context.attempt}" if context.attempt else ""
-        self._logger.log(level, "%s %s%s -> %s in %.3f s", context.request.method, url, number, ended, context.elapsed, extra={"spanwire": facts})
+        self._logger.log(
+            level,
+            "%s %s%s -> %s in %.3f s",
+            context.request.method,
+            url,
+            number,
+            ended,
+            context.elapsed,
+            extra={"spanwire": facts},
+        )

@@ -21,7 +21,14 @@ class Kit:
 
     __slots__ = ("client", "clock", "random", "signals", "wall")
 
-    def __init__(self, client: str, clock: Callable[[], float], wall: Callable[[], float], random: random.Random, signals: Signals) -> None:
+    def __init__(
+        self,
+        client: str,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        random: random.Random,
+        signals: Signals,
+    ) -> None:
         self.client = client
         self.clock = clock
         self.wall = wall

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from .decisions import METRICS, Decision, Metric, counter, labels_of, Attribute, Count, CLIENT
+from .decisions import METRICS, Attribute, Count, Decision, Metric, counter, labels_of
 
 OTHER = "_other"
 _log = logging.getLogger("spanwire")
@@ -69,7 +69,9 @@ class Account:
 
     def _make(self, metric: Metric, labels: Labels) -> Cell:
         with self._lock:
-            kept = tuple(self._bounded(attribute, label) for attribute, label in zip(metric.attributes, labels, strict=True))
+            kept = tuple(
+                self._bounded(attribute, label) for attribute, label in zip(metric.attributes, labels, strict=True)
+            )
             cell = self.cells.setdefault(metric, {}).setdefault(kept, Cell())
         if kept != labels:
             self.cell(DROPPED, "series").value += 1

@@ -14,7 +14,9 @@ class Override:
 
     __slots__ = ("idempotent", "parts", "raise_for_status", "route")
 
-    def __init__(self, route: str | None, idempotent: bool | None, raise_for_status: bool | None, parts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, route: str | None, idempotent: bool | None, raise_for_status: bool | None, parts: Mapping[str, Any]
+    ) -> None:
         self.route = route
         self.idempotent = idempotent
         self.raise_for_status = raise_for_status
@@ -39,9 +41,13 @@ def override(
     from .policies import Policy
 
     if route is not None and (not isinstance(route, str) or not route):
-        raise ConfigurationError(f"override: `route` = {route!r} is impossible: it should be a template such as '/invoices/{{id}}'")
+        raise ConfigurationError(
+            f"override: `route` = {route!r} is impossible: it should be a template such as '/invoices/{{id}}'"
+        )
     for name in ("connection",):
         if name in parts:
-            raise ConfigurationError(f"override: `{name}` belongs to the client and cannot change for one request: make another client")
+            raise ConfigurationError(
+                f"override: `{name}` belongs to the client and cannot change for one request: make another client"
+            )
     checked = Policy(**{name: None if part is False else part for name, part in parts.items()})
     return {OVERRIDE: Override(route, idempotent, raise_for_status, {name: getattr(checked, name) for name in parts})}

@@ -1,7 +1,7 @@
 """From a policy to the chain of its layers around one send.
 
-    interceptors around the call -> fallback -> total deadline -> retry -> circuit breaker -> attempt timeout
-        -> interceptors around the attempt -> the attempt itself -> wire
+interceptors around the call -> fallback -> total deadline -> retry -> circuit breaker -> attempt timeout
+    -> interceptors around the attempt -> the attempt itself -> wire
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Pipeline:
 
 def _key(part: Any) -> str:
     """Equal for parts that ask for the same; callables in it count by identity."""
-    return "" if part is None else repr(part) + json.dumps([id(value) for value in vars(part).values() if callable(value)])
+    return (
+        "" if part is None else repr(part) + json.dumps([id(value) for value in vars(part).values() if callable(value)])
+    )
 
 
 def _bound(layer: Any, call: Next, io: Runtime) -> Next:
@@ -107,4 +109,6 @@ def _attempt(kit: Kit, io: Runtime) -> Next:
 def error_type(error: BaseException) -> str:
     """The class of an error as telemetry names it: `httpx.ReadTimeout`, `builtins` left out."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
+    return (
+        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__qualname__}"
+    )

@@ -17,7 +17,15 @@ from .target import target_of
 
 HIDDEN = "REDACTED"
 ALWAYS_HIDDEN = frozenset(
-    {"x-amz-signature", "x-amz-credential", "x-amz-security-token", "awsaccesskeyid", "signature", "sig", "x-goog-signature"}
+    {
+        "x-amz-signature",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "awsaccesskeyid",
+        "signature",
+        "sig",
+        "x-goog-signature",
+    }
 )
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]*@")
 _QUERY = re.compile(r"\?[^\s#'\"]*")

@@ -133,7 +133,10 @@ class Transport(httpx.BaseTransport):
         return self
 
     def __exit__(
-        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
         self._io.shutdown()
         self._line.wire.__exit__(exc_type, exc_value, traceback)
@@ -210,7 +213,10 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
     ) -> None:
         self._io.shutdown()
         await self._line.wire.__aexit__(exc_type, exc_value, traceback)

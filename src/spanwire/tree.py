@@ -36,7 +36,11 @@ def _attempts(report: dict[str, Any]) -> Iterator[tuple[float, str]]:
 
 def _decisions(report: dict[str, Any]) -> Iterator[tuple[float, str]]:
     for decision in report["decisions"]:
-        evidence = {key.rsplit(".", 1)[-1]: value for key, value in decision.items() if key not in ("at", "name", "spanwire.reason")}
+        evidence = {
+            key.rsplit(".", 1)[-1]: value
+            for key, value in decision.items()
+            if key not in ("at", "name", "spanwire.reason")
+        }
         reason = decision.get("spanwire.reason")
         shown = [f"{key} {_value(value)}" for key, value in list(evidence.items())[:_SHOWN]]
         name = decision["name"].removeprefix("spanwire.").replace(".", " ").replace("_", " ")

@@ -6,7 +6,7 @@ Attribute sets that come again are made once: making one costs as much as the SD
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -17,8 +17,11 @@ from ..metrics import ADDRESS, ERROR_TYPE, METHOD, METHODS, OTHER_METHOD, OUTCOM
 from ..redact import redacted
 from ..target import Target, target_of
 
+T = TypeVar("T")
 Attributes = dict[str, Any]
-KNOWN_METHODS = frozenset(filter(None, os.environ.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "").split(","))) or frozenset(METHODS)
+KNOWN_METHODS = frozenset(
+    filter(None, os.environ.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "").split(","))
+) or frozenset(METHODS)
 VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2", b"HTTP/3": "3"}
 MOST = 1024
 """Attribute sets of one kind that are kept; beyond that all are made anew."""
@@ -32,7 +35,7 @@ class Sets:
         self._kept: dict[Any, Any] = {}
         self.get = self._kept.get
 
-    def keep(self, key: Any, made: Any) -> Any:
+    def keep(self, key: Any, made: T) -> T:
         """Keep what was made for a key."""
         if len(self._kept) >= MOST:
             self._kept.clear()
@@ -96,7 +99,9 @@ class Conventions:
         target = call.target if request.url is call.url else target_of(request.url)
         resent = 0 if attempt.number == 1 and attempt.kind == "primary" else _resent(call, attempt, request)
         key = (request.method, target.origin, call.route, attempt.kind, attempt.endpoint, resent)
-        name, fixed = self._starts.get(key) or self._starts.keep(key, _attempt_start(request.method, target, call.route, attempt, resent))
+        name, fixed = self._starts.get(key) or self._starts.keep(
+            key, _attempt_start(request.method, target, call.route, attempt, resent)
+        )
         return name, {**fixed, "url.full": redacted(request.url, target.origin)} if call.recorded else fixed
 
     @staticmethod
@@ -126,7 +131,8 @@ class Conventions:
     def call_duration(self, call: Call, outcome: str) -> Attributes:
         """The attributes of `spanwire.call.duration`."""
         key = (call.method, call.route, outcome, call.error)
-        return self._outcomes.get(key) or self._outcomes.keep(key, self._call_duration(call, outcome))
+        found: Attributes | None = self._outcomes.get(key)
+        return found or self._outcomes.keep(key, self._call_duration(call, outcome))
 
     def _call_duration(self, call: Call, outcome: str) -> Attributes:
         found: Attributes = {CLIENT.key: call.client, METHOD.key: method_of(call.method), OUTCOME.key: outcome}
@@ -140,10 +146,18 @@ class Conventions:
         """The attributes of `http.client.request.duration`."""
         target = call.target if request.url is call.url else target_of(request.url)
         key = (request.method, target.origin, attempt.status, attempt.error, attempt.protocol, call.route)
-        return self._durations.get(key) or self._durations.keep(key, self._request_duration(target, *key))
+        found: Attributes | None = self._durations.get(key)
+        return found or self._durations.keep(key, self._request_duration(target, *key))
 
     def _request_duration(
-        self, target: Target, method: str, _: str, status: int | None, error: str | None, protocol: bytes | None, route: str | None
+        self,
+        target: Target,
+        method: str,
+        _: str,
+        status: int | None,
+        error: str | None,
+        protocol: bytes | None,
+        route: str | None,
     ) -> Attributes:
         found: Attributes = {CLIENT.key: self._account.client, METHOD.key: method_of(method), **self._server(target)}
         if status is not None:
@@ -171,7 +185,9 @@ def _resent(call: Call, attempt: Attempt, request: httpx.Request) -> int:
     return sum(one.aside is attempt.aside for one in earlier)
 
 
-def _attempt_start(method: str, target: Target, route: str | None, attempt: Attempt, resent: int) -> tuple[str, Attributes]:
+def _attempt_start(
+    method: str, target: Target, route: str | None, attempt: Attempt, resent: int
+) -> tuple[str, Attributes]:
     found: Attributes = {
         METHOD.key: method_of(method),
         ADDRESS.key: target.host,

@@ -28,7 +28,9 @@ class Events:
     def __init__(self, client: str, providers: Providers) -> None:
         place = os.environ.get("SPANWIRE_EVENTS", "span")
         if place not in PLACES:
-            raise ConfigurationError(f"`SPANWIRE_EVENTS` = {place!r} is impossible: it should be one of {', '.join(PLACES)}")
+            raise ConfigurationError(
+                f"`SPANWIRE_EVENTS` = {place!r} is impossible: it should be one of {', '.join(PLACES)}"
+            )
         self._on_span = place in ("span", "both")
         self._in_log = place in ("log", "both")
         self._client = client
@@ -48,5 +50,10 @@ class Events:
         evidence: dict[str, Any] = {CLIENT.key: self._client, **decision.evidence()}
         context: Context | None = call.scope if call is not None else None
         self._logger.emit(
-            timestamp=time.time_ns(), context=context, severity_number=severity, event_name=decision.NAME, body=decision.NAME, attributes=evidence
+            timestamp=time.time_ns(),
+            context=context,
+            severity_number=severity,
+            event_name=decision.NAME,
+            body=decision.NAME,
+            attributes=evidence,
         )

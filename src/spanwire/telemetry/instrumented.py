@@ -21,7 +21,9 @@ def instrumented(wire: Any) -> Any:
 
 def _answer(response: httpx.Response) -> SimpleNamespace:
     """A response as httpx's own transport expects it of its pool."""
-    return SimpleNamespace(status=response.status_code, headers=response.headers, stream=response.stream, extensions=response.extensions)
+    return SimpleNamespace(
+        status=response.status_code, headers=response.headers, stream=response.stream, extensions=response.extensions
+    )
 
 
 class _StandIn(httpx.HTTPTransport):
@@ -51,7 +53,12 @@ class _Seen(httpx.BaseTransport):
         self._wire.__enter__()
         return self
 
-    def __exit__(self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         self._wire.__exit__(exc_type, exc_value, traceback)
 
     def close(self) -> None:
@@ -72,7 +79,12 @@ class _AsyncSeen(httpx.AsyncBaseTransport):
         await self._wire.__aenter__()
         return self
 
-    async def __aexit__(self, exc_type: type[BaseException] | None = None, exc_value: BaseException | None = None, traceback: TracebackType | None = None) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         await self._wire.__aexit__(exc_type, exc_value, traceback)
 
     async def aclose(self) -> None:

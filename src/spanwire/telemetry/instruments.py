@@ -50,7 +50,11 @@ class _Shelf:
                     metric.name, metric.unit, metric.brief, explicit_bucket_boundaries_advisory=metric.buckets
                 )
             else:
-                make: Any = meter.create_observable_counter if metric.kind == "counter" else meter.create_observable_up_down_counter
+                make: Any = (
+                    meter.create_observable_counter
+                    if metric.kind == "counter"
+                    else meter.create_observable_up_down_counter
+                )
                 make(metric.name, [_callback(self.books, metric)], metric.unit, metric.brief)
 
 
@@ -64,7 +68,10 @@ def _callback(books: list[Book], metric: Metric) -> Callable[[CallbackOptions], 
         for book in books:
             for series, value in book.read(metric).items():
                 found[series] = found.get(series, 0) + value
-        return [Observation(value, {CLIENT.key: client, **dict(zip(keys, labels, strict=True))}) for (client, labels), value in found.items()]
+        return [
+            Observation(value, {CLIENT.key: client, **dict(zip(keys, labels, strict=True))})
+            for (client, labels), value in found.items()
+        ]
 
     return read
 

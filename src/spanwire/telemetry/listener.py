@@ -45,7 +45,9 @@ class Telemetry(Listener):
 
     def __init__(self, account: Account, providers: Providers, attempt_spans: str) -> None:
         if attempt_spans not in ("own", "instrumentation"):
-            raise ConfigurationError(f"`attempt_spans` = {attempt_spans!r} is impossible: it should be 'own' or 'instrumentation'")
+            raise ConfigurationError(
+                f"`attempt_spans` = {attempt_spans!r} is impossible: it should be 'own' or 'instrumentation'"
+            )
         self._own = attempt_spans == "own"
         self._account = account
         self._tracer = tracer_of(providers)
@@ -107,7 +109,9 @@ class Telemetry(Listener):
             call.notable = True
         if self._measured or self._is_measured():
             where = call.scope if call.scope is not None and (call.notable or call.baseline) else NOWHERE
-            self._call_duration.record((call.ended or 0.0) - call.started, self.conventions.call_duration(call, outcome), where)
+            self._call_duration.record(
+                (call.ended or 0.0) - call.started, self.conventions.call_duration(call, outcome), where
+            )
         if span is not None:
             if call.recorded:
                 for link in call.links:
@@ -137,15 +141,21 @@ class Telemetry(Listener):
         links = [SpanLink(link.context, {"spanwire.link.relation": link.relation}) for link in left] if left else None
         return self._tracer.start_span(name, call.scope, SpanKind.CLIENT, attributes, links)
 
-    def ended(self, call: Call, attempt: Attempt, span: Span | None, context: Context | None, request: httpx.Request) -> None:
+    def ended(
+        self, call: Call, attempt: Attempt, span: Span | None, context: Context | None, request: httpx.Request
+    ) -> None:
         """An attempt has ended: its durations, and the end of its span."""
         status, error = attempt.status, attempt.error
         failed = error is not None or (status is not None and status >= 400)
         if error is not None or (failed and status is not None and status >= 500):
             call.notable = True
-        if self._measured and (status is not None or error is not None):  # a cancelled attempt has no duration to speak of
+        if self._measured and (
+            status is not None or error is not None
+        ):  # a cancelled attempt has no duration to speak of
             where = context if context is not None and (call.notable or call.baseline) else NOWHERE
-            self._request_duration.record(attempt.ended - attempt.started, self.conventions.request_duration(call, attempt, request), where)
+            self._request_duration.record(
+                attempt.ended - attempt.started, self.conventions.request_duration(call, attempt, request), where
+            )
             if attempt.connect is not None or attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
                 self._record_connecting(call, attempt, where)
         if span is not None:
@@ -191,9 +201,14 @@ class Telemetry(Listener):
 
     def _record(self, call: Call | None, decision: Decision, move: Record) -> None:
         metric: Metric = move.metric
-        labels = {attribute.key: getattr(decision, name) for attribute, name in zip(metric.attributes, labels_of(type(decision), metric), strict=True)}
+        labels = {
+            attribute.key: getattr(decision, name)
+            for attribute, name in zip(metric.attributes, labels_of(type(decision), metric), strict=True)
+        }
         context = self._exemplar(call, call.scope) if call is not None else NOWHERE
-        self._histograms[metric].record(getattr(decision, move.value), {CLIENT.key: self._account.client, **labels}, context)
+        self._histograms[metric].record(
+            getattr(decision, move.value), {CLIENT.key: self._account.client, **labels}, context
+        )
 
 
 class _AttemptSpan:

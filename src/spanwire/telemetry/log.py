@@ -26,7 +26,13 @@ class _DecisionLog(Listener):
             return
         evidence = decision.evidence()
         shown = " ".join(f"{key.removeprefix('spanwire.')}={value}" for key, value in evidence.items())
-        self._logger.log(level, "%s %s", decision.NAME, shown, extra={"spanwire": evidence, "trace_id": f"{call.trace_id:032x}" if call else None})
+        self._logger.log(
+            level,
+            "%s %s",
+            decision.NAME,
+            shown,
+            extra={"spanwire": evidence, "trace_id": f"{call.trace_id:032x}" if call else None},
+        )
 
 
 def _level(decision: Decision) -> int:

@@ -8,7 +8,9 @@ from typing import Any
 from ..errors import ConfigurationError
 
 
-def setup(service_name: str | None = None, *, endpoint: str | None = None, prometheus_port: int | None = None) -> Callable[[], None]:
+def setup(
+    service_name: str | None = None, *, endpoint: str | None = None, prometheus_port: int | None = None
+) -> Callable[[], None]:
     """Set the global OpenTelemetry providers; call what is returned before the process ends, so that nothing is lost.
 
     Args:

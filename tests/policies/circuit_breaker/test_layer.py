@@ -87,15 +87,6 @@ def test_routes_and_clients_have_breakers_where_they_are_asked_for():
         world.send("http://b/")
 
 
-def test_origins_are_not_remembered_without_bound(monkeypatch):
-    monkeypatch.setattr(policy, "MAX_ORIGINS", 3)
-    world = World(max_breakers=5)
-    for number in range(10):
-        world.send(f"http://h{number}/")
-    assert len(world.layer._origins) <= 3
-    assert len(world.layer.handle()) == 5
-
-
 # -- reload, metrics, fork -----------------------------------------------------------------------------------------
 
 

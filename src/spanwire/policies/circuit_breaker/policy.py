@@ -26,6 +26,7 @@ from .refusal import refused
 from .states import ABANDONED, FAILURE, Verdict
 from .tickets import NOBODY, Blame, Ticket
 
+
 class CircuitBreaking(Layer[CircuitBreaker]):
     """A breaker for each origin, route or client, around every attempt."""
 

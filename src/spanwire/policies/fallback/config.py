@@ -11,8 +11,8 @@ import pydantic
 
 from ...call import FAILED_STATUS
 from ...config import Part
-from ..retry.config import ErrorClass, Status
 from ..outcome import Outcome
+from ..retry.config import ErrorClass, Status
 
 _OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 """Headers of a response that say how its body came, and are wrong of one that is there already."""

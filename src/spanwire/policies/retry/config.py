@@ -9,8 +9,8 @@ import httpx
 import pydantic
 
 from ...config import Part
-from .backoff import Backoff, Exponential
 from ..outcome import Outcome
+from .backoff import Backoff, Exponential
 
 Tokens = Annotated[float, pydantic.Field(gt=0)]
 Status = Annotated[int, pydantic.Field(ge=100, le=599)]

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal
 
 import httpx
 
-from ...call import FAILED_STATUS
 from ...errors import AttemptTimeout, DeadlineExceeded, SpanwireError
 from .. import retry_after
 from ..outcome import Outcome

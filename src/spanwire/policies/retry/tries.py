@@ -6,8 +6,8 @@ import httpx
 
 from ...call import Call
 from ...errors import Rejected
-from .budget import Budget
 from ..outcome import Outcome
+from .budget import Budget
 
 
 class Tries:

@@ -53,7 +53,11 @@ def exceeded(this: Call, kit: Kit) -> DeadlineExceeded:
     phase, seconds = max(this.phases.items(), key=lambda item: item[1])
     total = this.total or 0.0
     kit.signals.emit(DeadlinePassed(total, phase, seconds, len(this.attempts)), this)
-    spent = ", ".join(f"{name} {value:.3f} s" for name, value in sorted(this.phases.items(), key=lambda item: -item[1]) if value >= 0.001)
+    spent = ", ".join(
+        f"{name} {value:.3f} s"
+        for name, value in sorted(this.phases.items(), key=lambda item: -item[1])
+        if value >= 0.001
+    )
     return DeadlineExceeded(
         f"the total time of {total:g} s is used up, most of it by {phase} ({spent}; attempts: {len(this.attempts)}): "
         f"raise `timeout.total`, or lower `timeout.attempt` so that a further attempt fits",
@@ -81,7 +85,11 @@ class AttemptDeadline(Layer[Timeout]):
             with io.deadline(limit):
                 return await call(request)
         except TimeoutError as error:
-            which = f"`timeout.attempt` = {self._attempt:g} s" if limit == self._attempt else f"the {limit:.3f} s that were left of `timeout.total`"
+            which = (
+                f"`timeout.attempt` = {self._attempt:g} s"
+                if limit == self._attempt
+                else f"the {limit:.3f} s that were left of `timeout.total`"
+            )
             raise AttemptTimeout(f"the attempt took longer than {which}", request=request, seconds=limit) from error
 
     def _cut(self, request: httpx.Request, limit: float) -> None:
@@ -102,4 +110,6 @@ class AttemptDeadline(Layer[Timeout]):
         if limit == math.inf:
             extensions["timeout"] = asked
         else:
-            extensions["timeout"] = {name: limit if seconds is None or seconds > limit else seconds for name, seconds in asked.items()}
+            extensions["timeout"] = {
+                name: limit if seconds is None or seconds > limit else seconds for name, seconds in asked.items()
+            }
