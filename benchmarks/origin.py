@@ -36,7 +36,7 @@ def running() -> Iterator[Origin]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
-        origin = Origin(f"http://127.0.0.1:{int(process.stdout.readline())}/invoices/42")
+        origin = Origin(f"http://127.0.0.1:{int(process.stdout.readline())}/invoices")
         try:
             yield origin
         finally:

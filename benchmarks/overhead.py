@@ -19,6 +19,7 @@ from pathlib import Path
 import environment  # noqa: F401 - before anything reads it
 import memory
 import report
+import slices
 from budgets import BUDGETS, CONCURRENT, LOOPBACK_ASYNC, LOOPBACK_SYNC, MOCK_ASYNC, MOCK_SYNC, judge
 from contenders import EVERYWHERE, HTTPX2, WIRES, Contender, Stage
 from figures import BASELINE, YARDSTICK
@@ -48,6 +49,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="run what has a budget, exit with 1 when one is broken")
     parser.add_argument("--memory", action="store_true", help="watch the resident set instead")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md even from a partial run or a check")
+    parser.add_argument(
+        "--one-url", action="store_true", help="call the same URL again and again, not another each time"
+    )
     parser.add_argument("--seed", type=int, default=20, help="of the order within the rounds")
     return parser.parse_args()
 
@@ -82,7 +86,7 @@ def compare(options: argparse.Namespace, command: str) -> bool:
     load = f"- Load average {start:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
     parts = [f"{report.machine(command)}\n{load}", report.BUDGETS, report.budgets(verdicts), report.TABLES]
     body = "\n\n".join([*parts, *map(report.section, tables), "### The contenders", report.contenders(tables)])
-    show(options, "overhead", body, partial=bool(options.only or options.section or options.check))
+    show(options, "overhead", body, partial=bool(options.only or options.section or options.check or options.one_url))
     return bool(verdicts) and not any(verdict.broken for verdict in verdicts)
 
 
@@ -105,6 +109,7 @@ def show(options: argparse.Namespace, part: str, body: str, partial: bool) -> No
 def main() -> int:
     """Do what the command line asks; 1 when a budget is broken or memory grows."""
     options = arguments()
+    slices.ONE_URL = options.one_url
     command = " ".join(["python benchmarks/overhead.py", *sys.argv[1:]])
     held = (watch if options.memory else compare)(options, command)
     return 0 if held or not (options.check or options.memory) else 1

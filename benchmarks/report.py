@@ -25,8 +25,9 @@ same round, *contrib's* is what opentelemetry-instrumentation-httpx adds there."
 TABLES = """## Tables
 
 Medians over the rounds, with quartiles. CPU is that of the whole client process, with the export of the spans; wall is
-what the caller waited. *Added* is CPU beyond the contender's own baseline, which for httpware is httpx2. The garbage
-collector is on; the heap of the set-up is frozen, and each slice starts from a collected one.
+what the caller waited. *Added* is CPU beyond the contender's own baseline, which for httpware is httpx2; it is negative
+where a contender saves more of httpx's own work than it adds. Unless the command says `--one-url`, every call has a URL
+of its own. The garbage collector is on; the heap of the set-up is frozen, and each slice starts from a collected one.
 
 On loopback a connection is kept as long as the run lasts (`keepalive_expiry=600`), where nothing else is said. That
 matters at 20 at once: httpx's pool looks at every idle connection at every turn, and an origin that answers at once

@@ -20,7 +20,7 @@ from contenders import Contender, Player, Stage
 from slices import Slices
 
 WARM_UP = 300
-MOCK_URL = "http://origin.test/invoices/42"
+MOCK_URL = "http://origin.test/invoices"
 
 
 @dataclass(frozen=True)

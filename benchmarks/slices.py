@@ -2,13 +2,17 @@
 
 CPU time is the whole process's, threads of the SDK included, and the export of a slice's own spans is in it; wall time
 is what the caller waited and leaves that export out.
+
+Every call of a process has a URL of its own, as `/invoices/10000042`: one URL for all would be answered from whatever
+caches of URLs a contender or the standard library has, which is not what a service sees. `ONE_URL` is for comparing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+import itertools
+from collections.abc import Coroutine, Sequence
 from time import perf_counter, process_time
 from typing import Any, TypeVar
 
@@ -16,6 +20,8 @@ from contenders import Contender, Player, Stage
 from origin import BODY
 
 T = TypeVar("T")
+ONE_URL = False
+_numbers = itertools.count(10_000_000)
 
 
 class Slices:
@@ -37,12 +43,13 @@ class Slices:
 
     def measure(self, player: Player, calls: int) -> tuple[float, float]:
         """CPU and wall seconds per call."""
+        urls = self._urls(calls)
         gc.collect()
         cpu, wall = process_time(), perf_counter()
         if self._loop is None:
-            self._sync(player, calls)
+            self._sync(player, urls)
         else:
-            self._await(self._async(player, calls))
+            self._await(self._async(player, urls))
         wall = perf_counter() - wall
         if player.sdk:
             player.sdk.flush()
@@ -66,20 +73,24 @@ class Slices:
         assert self._loop
         return self._loop.run_until_complete(coroutine)
 
-    def _sync(self, player: Player, calls: int) -> None:
-        get, url = player.get, self.url
-        for _ in range(calls):
+    def _urls(self, calls: int) -> list[str]:
+        return [f"{self.url}/{10_000_000 if ONE_URL else next(_numbers)}" for _ in range(calls)]
+
+    def _sync(self, player: Player, urls: Sequence[str]) -> None:
+        get = player.get
+        for url in urls:
             expect(get(url))
 
-    async def _async(self, player: Player, calls: int) -> None:
+    async def _async(self, player: Player, urls: Sequence[str]) -> None:
         """Each of the concurrent callers makes its share of the calls, one after the other."""
-        get, url = player.get, self.url
+        get = player.get
 
-        async def caller() -> None:
-            for _ in range(calls // self.concurrency):
+        async def caller(share: Sequence[str]) -> None:
+            for url in share:
                 expect(await get(url))
 
-        await (caller() if self.concurrency == 1 else asyncio.gather(*(caller() for _ in range(self.concurrency))))
+        at_once = self.concurrency
+        await (caller(urls) if at_once == 1 else asyncio.gather(*(caller(urls[n::at_once]) for n in range(at_once))))
 
 
 def expect(response: Any) -> None:

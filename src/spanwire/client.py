@@ -256,10 +256,7 @@ class Client(_Client, httpx.Client):
     ) -> httpx.Response:
         """Send a request: one logical call, through redirects and authentication."""
         engine = self._engine
-        known = request.extensions.get(CALL)
-        if known is not None and known.ended is None:  # part of a call under way
-            return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-        call = engine.open(request)
+        call, request = engine.open(request)
         if auth is not httpx.USE_CLIENT_DEFAULT or self.auth is not None:
             auth = self._in_call(auth, call)
         token = engine.telemetry.enter(call.scope) if call.scope is not None else None
@@ -351,10 +348,7 @@ class AsyncClient(_Client, httpx.AsyncClient):
     ) -> httpx.Response:
         """Send a request: one logical call, through redirects and authentication."""
         engine = self._engine
-        known = request.extensions.get(CALL)
-        if known is not None and known.ended is None:  # part of a call under way
-            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-        call = engine.open(request)
+        call, request = engine.open(request)
         if auth is not httpx.USE_CLIENT_DEFAULT or self.auth is not None:
             auth = self._in_call(auth, call)
         token = engine.telemetry.enter(call.scope) if call.scope is not None else None

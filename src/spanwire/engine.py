@@ -26,6 +26,7 @@ from .override import Override
 from .pipeline import Pipeline, error_type
 from .policies import CHAIN, Policy
 from .policies.decisions import ConfigLoaded, ConfigRejected
+from .policies.timeout.policy import PHASE_TIMEOUTS
 from .report import REPORT, Report
 from .runtime.protocol import Handle, Next, Runtime
 from .signals import Listener, Signals
@@ -141,17 +142,22 @@ class Engine:
 
     # -- the life of a call ----------------------------------------------------------------------------------------
 
-    def open(self, request: httpx.Request) -> Call:
-        """A logical call begins with this request."""
+    def open(self, request: httpx.Request) -> tuple[Call, httpx.Request]:
+        """A logical call begins with this request, or with a copy of it if the request itself is under way already."""
         self.used = True
         call = Call(request, self.kit.clock, self.name, self.hash, self.total)
         extensions = request.extensions
+        known = extensions.setdefault(CALL, call)
+        if known is not call:
+            if known.ended is None:
+                request = _copy(request)
+                extensions = request.extensions
+            extensions[CALL] = call
         override = extensions.get(OVERRIDE)
         if override is not None:
             self._apply(call, override)
-        extensions[CALL] = call
         self.signals.open(call)
-        return call
+        return call, request
 
     def _apply(self, call: Call, override: Override) -> None:
         call.route, call.idempotent, call.override = (
@@ -168,7 +174,7 @@ class Engine:
         """A request arrives at a transport: the call it belongs to, and whether it begins with it."""
         call: Call | None = request.extensions.get(CALL)
         if call is None or call.ended is not None:
-            call = self.open(request)
+            call, request = self.open(request)
             request.extensions[KIND] = "primary"
             call.last_request = id(request)
             return call, True
@@ -188,7 +194,7 @@ class Engine:
             if owned:
                 self.succeeded(call, response)
             return response
-        call.body = response.stream = Body(response.stream, call, self.kit, io, self._body_ended)
+        call.body = response.stream = Body(response.stream, call, self.kit, io, _body_ended)
         call.mark("body", self.kit.clock())
         if owned:
             call.judge(response.status_code)
@@ -202,14 +208,6 @@ class Engine:
         if response.is_closed:
             self.signals.close(call)
 
-    def _body_ended(self, body: Body, error: BaseException | None) -> None:
-        call = body._call
-        if call.streamed and call.body is body:
-            if error is None:
-                self.signals.close(call)
-            else:
-                self.failed(call, error)
-
     def succeeded(self, call: Call, response: httpx.Response) -> None:
         """The call ended with a response whose body is read."""
         if call.outcome is None:
@@ -221,15 +219,7 @@ class Engine:
 
     def failed(self, call: Call, error: BaseException) -> None:
         """The call ended with an error, or was cancelled."""
-        if call.ended is None:
-            if not isinstance(error, Exception):
-                call.outcome = "cancelled"
-            else:
-                call.outcome = "rejected" if isinstance(error, Rejected) else "failure"
-                call.error = error_type(error)
-            self.signals.close(call)
-        if isinstance(error, Exception):
-            error.report = Report(call)  # type: ignore[attr-defined]
+        _failed(self.signals, call, error)
 
     # -- figures ---------------------------------------------------------------------------------------------------
 
@@ -260,6 +250,28 @@ class Engine:
         return f"<Engine {self.name!r} policy {self.hash}>"
 
 
+def _failed(signals: Signals, call: Call, error: BaseException) -> None:
+    if call.ended is None:
+        if not isinstance(error, Exception):
+            call.outcome = "cancelled"
+        else:
+            call.outcome = "rejected" if isinstance(error, Rejected) else "failure"
+            call.error = error_type(error)
+        signals.close(call)
+    if isinstance(error, Exception):
+        error.report = Report(call)  # type: ignore[attr-defined]
+
+
+def _body_ended(body: Body, error: BaseException | None) -> None:
+    """A body holds the signals and no engine: it may be read when its client is gone."""
+    call, signals = body._call, body._kit.signals
+    if call.streamed and call.body is body:
+        if error is None:
+            signals.close(call)
+        else:
+            _failed(signals, call, error)
+
+
 def weakly(method: Callable[[], Any]) -> Callable[[], Any]:
     """A method for as long as its object lives, and nothing afterwards: who holds it does not hold the object."""
     known = weakref.WeakMethod(method)
@@ -269,6 +281,17 @@ def weakly(method: Callable[[], Any]) -> Callable[[], Any]:
         return () if found is None else found()
 
     return called
+
+
+def _copy(request: httpx.Request) -> httpx.Request:
+    """The same request once more, without what is known of the call that it is under way in."""
+    extensions = {key: value for key, value in request.extensions.items() if not key.startswith("spanwire.") or key == OVERRIDE}
+    if PHASE_TIMEOUTS in request.extensions:
+        extensions["timeout"] = request.extensions[PHASE_TIMEOUTS]
+    copy = httpx.Request(request.method, request.url, headers=request.headers, stream=request.stream, extensions=extensions)
+    if isinstance(request.stream, httpx.ByteStream):
+        copy.read()
+    return copy
 
 
 def _checked(policy: Policy | None) -> Policy:

@@ -83,6 +83,7 @@ class Signals:
         if call.ended is not None:
             return
         call.ended = now = self.clock()
+        call.body = None  # which refers to the call: a circle per call would be work for the garbage collector
         call.mark("other", now)
         self.active.value -= 1
         cell = self._ended.get((len(call.attempts), call.outcome))

@@ -13,7 +13,7 @@ from spanwire.cli import words
 from spanwire.cli.record import Recorder
 from spanwire.cli.tree import Tree
 from spanwire.decisions import Decision
-from spanwire.policies.circuit_breaker.decisions import BreakerTransition
+from spanwire.policies.circuit_breaker.decisions import BreakerRejected, BreakerTransition
 from spanwire.testing import FakeClock
 
 
@@ -43,12 +43,13 @@ def test_times_add_up_to_a_waterfall(clock: FakeClock) -> None:
     lines = drawn(recorder, called(clock, 503, 200, recorder=recorder), 86)
     assert lines[0] == "✔ GET http://x.test/a?token=REDACTED"
     assert lines[1] == "  success after 2 attempts in 540 ms"
-    assert [line.split("─ ", 1)[1].split() for line in (lines[3], *lines[6:8])] == [
+    rows = [line for line in lines if "├─ " in line or "└─ " in line]
+    assert [row.split("─ ", 1)[1].split() for row in rows if "retry scheduled" not in row] == [
         ["attempt", "1", "→", "503", "Service", "Unavailable", "20", "ms", "━"],
         ["wait", "backoff", "500", "ms", "───────────────────"],
         ["attempt", "2", "(retry)", "→", "200", "OK", "20", "ms", "━"],
     ]
-    assert [line.index(sign) for line, sign in zip((lines[3], *lines[6:8]), "━─━", strict=True)] == [66, 10, 85]
+    assert [row.index("━") for row in (rows[0], rows[-1])] == [66, 85]
     assert "time backoff 500 ms · attempt 40 ms" in lines[-2]
 
 
@@ -73,14 +74,24 @@ def test_statuses_have_names_where_there_are_any() -> None:
     assert words.status(599) == "599"
 
 
+def test_what_was_only_observed_says_so() -> None:
+    rejected: Decision = BreakerRejected(
+        breaker="http://x.test", generation=1, failures=9, total=9, slow=0, streak=9, ratio=1.0, threshold=0.5,
+        window=30.0, reason="open", retry_after=4.2, enforced=False,
+    )  # fmt: skip
+    assert words.title(rejected) == "circuit breaker rejected: open (only observed)"
+    assert "retry after 4.20 s" in words.evidence(rejected)
+
+
 def test_a_transition_is_told_by_its_states_and_the_telling_evidence_first() -> None:
     transition: Decision = BreakerTransition(
-        breaker="http://x.test", generation=3, failures=12, total=20, slow=0, streak=4, ratio=0.6, threshold=0.5, window=30.0,
-        left="closed", entered="open", reason="failure_ratio", lasted=9.5, succeeded=0, trips=1, seconds=5.0,
+        breaker="http://x.test", generation=3, failures=12, total=20, slow=0, streak=4, ratio=0.6, threshold=0.5,
+        window=30.0, left="closed", entered="open",
+        reason="failure_ratio", lasted=9.5, succeeded=0, trips=1, seconds=5.0,
     )  # fmt: skip
     assert words.title(transition) == "circuit breaker closed → open: failure ratio"
     evidence = words.evidence(transition)
     assert evidence[:4] == ["failures 12", "total 20", "ratio 0.6", "threshold 0.5"]
     assert "window 30.00 s" in evidence
-    assert evidence[-1] == "enforced yes"
+    assert evidence[-1] == "trips 1"
     assert not any("x.test" in piece for piece in evidence)

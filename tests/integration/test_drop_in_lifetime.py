@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 import spanwire
 from spanwire import Fixed, Policy, Retry
 from spanwire.testing import SpanwireTelemetry
-from tests.integration.support import Answer, Driver, Site, kinds, outcomes
+from tests.integration.support import Answer, Driver, Seen, Site, kinds, outcomes
 
 QUICK = Policy(retry=Retry(backoff=Fixed(seconds=0.001)))
 
@@ -128,8 +128,20 @@ def test_a_client_left_open_at_the_end_of_the_program_does_no_harm(site: Site) -
 # -- sharing ----------------------------------------------------------------------------------------------------------
 
 
+def _failing_at_first() -> Callable[[Seen], Answer]:
+    """Every fifth path fails once."""
+    failed: set[str] = set()
+
+    def answer(seen: Seen) -> Answer:
+        fails = int(seen.path[1:]) % 5 == 0 and seen.path not in failed
+        failed.add(seen.path)
+        return Answer(503 if fails else 200, seen.path.encode())
+
+    return answer
+
+
 def test_a_sync_client_serves_many_threads(site: Site, telemetry: SpanwireTelemetry) -> None:
-    site.answer = lambda seen: Answer(503 if seen.number % 5 == 0 else 200, seen.path.encode())
+    site.answer = _failing_at_first()
     with spanwire.Client(policy=QUICK, **telemetry.providers) as client, ThreadPoolExecutor(16) as threads:
         paths = [f"/{number}" for number in range(200)]
         texts = list(threads.map(lambda path: client.get(site.url + path).text, paths))
@@ -142,7 +154,7 @@ def test_a_sync_client_serves_many_threads(site: Site, telemetry: SpanwireTeleme
 def test_an_async_client_serves_many_tasks(driver: Driver, site: Site, telemetry: SpanwireTelemetry) -> None:
     if driver.is_sync:
         pytest.skip("tasks are async")
-    site.answer = lambda seen: Answer(503 if seen.number % 5 == 0 else 200, seen.path.encode())
+    site.answer = _failing_at_first()
     client = driver.ours(policy=QUICK, timeout=httpx.Timeout(5, pool=10), **telemetry.providers).client
     texts: dict[str, str] = {}
 

@@ -75,11 +75,11 @@ def test_until_says_what_has_not_come_true(colour: Colour) -> None:
 HANGING = """
 import threading, pytest
 
-@pytest.mark.timeout(0.1)
+@pytest.mark.timeout(0.3)
 def test_that_waits_for_ever():
     threading.Event().wait()
 
-@pytest.mark.timeout(0.1)
+@pytest.mark.timeout(0.3)
 @pytest.mark.parametrize("colour", ["asyncio", "trio"], indirect=True)
 def test_that_waits_in_a_loop(colour):
     import anyio
@@ -94,6 +94,6 @@ def test_a_test_that_hangs_fails_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "test_hanging.py").write_text(HANGING)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert "3 failed, 1 passed in" in ended.stdout, ended.stdout + ended.stderr
-    assert "the test took longer than 0.1 s" in ended.stdout
+    assert "3 failed, 1 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert "the test took longer than 0.3 s" in ended.stdout
     assert "most recent call first" in ended.stdout

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from ..decisions import Decision, Severity
+from ..decisions import Severity
 from . import words
 from .record import Story
 
@@ -61,37 +61,27 @@ class Tree:
         for wait in self._story.waits:
             yield Row(wait.start, wait.end, Text(f"wait {wait.kind.replace('_', ' ')}", "cyan"), style="cyan")
         for at, decision in self._story.decisions():
-            yield Row(at, None, _decided(decision), tuple(words.evidence(decision)))
+            style = _SEVERITIES.get(decision.severity, "blue")
+            yield Row(at, None, Text(words.title(decision), style), tuple(words.evidence(decision)))
 
     def _attempt(self, attempt: dict[str, Any]) -> Row:
         code, number, kind = attempt["status"], attempt["number"], attempt["kind"]
         style = "red" if code is None or code >= 500 else "yellow" if code >= 400 else "green"
         text = Text.assemble((f"attempt {number}", "bold"), "" if kind == "primary" else f" ({kind})", " → ")
-        text.append(
-            words.status(code) if code else attempt["error"] or ("cut off" if self._report["outcome"] else "under way"),
-            style,
-        )
-        notes = [f"at {attempt['endpoint']}"] if attempt["endpoint"] else []
-        notes += [f"connecting took {words.seconds(attempt['connect'])}"] if attempt["connect"] else []
-        notes += (
-            [f"waited {words.seconds(attempt['pool_wait'])} for a connection"] if attempt["pool_wait"] >= 0.001 else []
-        )
-        return Row(attempt["at"], attempt["at"] + attempt["duration"], text, tuple(notes), style)
+        open_ended = "cut off" if self._report["outcome"] else "under way"
+        text.append(words.status(code) if code else attempt["error"] or open_ended, style)
+        return Row(attempt["at"], attempt["at"] + attempt["duration"], text, tuple(_notes(attempt)), style)
 
     # -- how it is drawn -----------------------------------------------------------------------------------------------
 
     def _head(self) -> Iterator[Text]:
         outcome, count = self._report["outcome"] or "under way", len(self._report["attempts"])
         style = OUTCOMES.get(outcome, "")
-        yield Text.assemble(
-            (f"{_MARKS.get(outcome, '✘')} ", f"bold {style}"),
-            (f"{self._report['method']} ", "bold"),
-            self._report["url"],
-        )
+        mark = Text(f"{_MARKS.get(outcome, '✘')} ", f"bold {style}")
+        yield mark.append(f"{self._report['method']} ", "default").append(self._report["url"], "not bold default")
         ended = f"{outcome} ({self._report['error']})" if self._report["error"] else outcome
-        yield Text.assemble(
-            "  ", (ended, f"bold {style}"), f" after {words.plural(count, 'attempt')} in {words.seconds(self._total)}"
-        )
+        took = f" after {words.plural(count, 'attempt')} in {words.seconds(self._total)}"
+        yield Text.assemble("  ", (ended, f"bold {style}"), took)
 
     def _drawn(self, row: Row, width: int, bar: int) -> Iterator[Text]:
         last = row is self._rows[-1]
@@ -116,19 +106,21 @@ class Tree:
         return Text.assemble((" " * first, ""), (sign * cells, row.style)) if bar else Text()
 
     def _foot(self) -> Iterator[Text]:
-        spent = sorted(
-            ((spent, name) for name, spent in self._report["phases"].items() if spent >= 0.0005), reverse=True
-        )
-        if spent:
-            yield _fact(
-                "time", " · ".join(f"{name.replace('_', ' ')} {words.seconds(seconds)}" for seconds, name in spent)
-            )
+        spent = sorted(self._report["phases"].items(), key=lambda phase: -phase[1])
+        shown = [f"{name.replace('_', ' ')} {words.seconds(took)}" for name, took in spent if took >= 0.0005]
+        if shown:
+            yield _fact("time", " · ".join(shown))
         yield _fact("trace", self._report["trace_id"] or "none: no OpenTelemetry SDK is at work")
 
 
-def _decided(decision: Decision) -> Text:
-    text = Text(words.title(decision), _SEVERITIES.get(decision.severity, "blue"))
-    return text if decision.enforced else text.append(" (only observed)", "dim")
+def _notes(attempt: dict[str, Any]) -> Iterator[str]:
+    """Where an attempt went, and what it waited for before it was sent."""
+    if attempt["endpoint"]:
+        yield f"at {attempt['endpoint']}"
+    if attempt["connect"]:
+        yield f"connecting took {words.seconds(attempt['connect'])}"
+    if attempt["pool_wait"] >= 0.001:
+        yield f"waited {words.seconds(attempt['pool_wait'])} for a connection"
 
 
 def _fact(name: str, value: str) -> Text:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from ..decisions import Attribute, Decision, Value, described
+from ..decisions import ENFORCED, Attribute, Decision, Value, described
 
 TIMES, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 _REASON = "spanwire.reason"
 _BREAKER = "spanwire.circuit_breaker.name"
 _LEFT, _ENTERED = "spanwire.circuit_breaker.from", "spanwire.circuit_breaker.to"
-_HEADLINE = frozenset({_REASON, _BREAKER, _LEFT, _ENTERED})
-_LAST = ("attempt", "generation", "slow", "consecutive_failures", "trips", "succeeded", "enforced")
+_HEADLINE = frozenset({_REASON, _BREAKER, _LEFT, _ENTERED, ENFORCED.key})
+_LAST = ("attempt", "generation", "slow", "consecutive_failures", "trips", "succeeded")
 """Pieces of evidence that say little by themselves."""
 
 
@@ -43,7 +43,8 @@ def title(decision: Decision) -> str:
     left, entered = evidence.get(_LEFT), evidence.get(_ENTERED)
     named = f"{left} → {entered}" if left and entered else what
     why = evidence.get(_REASON)
-    return _spaced(f"{policy} {named}{f': {why}' if why else ''}")
+    observed = "" if decision.enforced else " (only observed)"
+    return _spaced(f"{policy} {named}{f': {why}' if why else ''}{observed}")
 
 
 def evidence(decision: Decision) -> list[str]:

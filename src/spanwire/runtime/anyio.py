@@ -14,7 +14,7 @@ import httpx
 
 from ..errors import ClientClosed
 from ..nothing import NOTHING
-from .loopdeadline import LoopDeadline
+from ..loopdeadline import LoopDeadline
 from .protocol import Handle
 from .race import Race
 from .sync import worth_draining

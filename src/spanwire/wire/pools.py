@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpcore2
 
+from . import streams
 from .connecting import Connecting, Line, WireRequest, connecting, retire_when_broken
 
 
@@ -85,10 +86,10 @@ class AsyncBackend(httpcore2.AnyIOBackend):
     """Connects as httpcore2 does, with the stop-watch running; anyio serves asyncio and trio alike."""
 
     async def connect_tcp(self, *arguments: Any, **named: Any) -> httpcore2.AsyncNetworkStream:
-        return await _atimed(connecting.get(), super().connect_tcp, *arguments, **named)
+        return await _atimed(connecting.get(), streams.connect_tcp, *arguments, **named)
 
     async def connect_unix_socket(self, *arguments: Any, **named: Any) -> httpcore2.AsyncNetworkStream:
-        return await _atimed(connecting.get(), super().connect_unix_socket, *arguments, **named)
+        return await _atimed(connecting.get(), streams.connect_unix_socket, *arguments, **named)
 
 
 async def _atimed(
@@ -116,6 +117,10 @@ class AsyncPool(httpcore2.AsyncConnectionPool):
             retire_when_broken(connection)
         _awatch(connection, Line(connection, self._may_multiplex))
         return connection
+
+    async def _close_connections(self, closing: list[httpcore2.AsyncConnectionInterface]) -> None:
+        if closing:  # mostly there is none, and the shield around them would cost more than the rest of the pool's work
+            await super()._close_connections(closing)
 
 
 def _awatch(connection: httpcore2.AsyncConnectionInterface, line: Line) -> None:
