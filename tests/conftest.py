@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import certifi
 import pytest
 
 from spanwire.testing import FakeClock, FaultyOrigin, Recorder, SpanwireTelemetry
@@ -20,8 +22,10 @@ if not importlib.metadata.entry_points(group="pytest11", name="spanwire"):  # it
 LONGEST = 30.0
 """Seconds that a test may take, its fixtures included; `@pytest.mark.timeout(seconds)` asks for more."""
 
-for name in [name for name in os.environ if name.startswith("OTEL_") or name.lower().endswith("_proxy")]:
-    del os.environ[name]  # what the developer's machine has set up is not under test
+KEPT = ("SPANWIRE_REQUIRE_COMPONENTS",)
+for name in [*os.environ]:  # what the developer's machine has set up is not under test
+    if (name.startswith(("OTEL_", "SPANWIRE_")) or name.lower().endswith("_proxy")) and name not in KEPT:
+        del os.environ[name]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,6 +49,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients that are told nothing else trust one authority: to load all of certifi's takes each of them 50 ms."""
+    end = "-----END CERTIFICATE-----"
+    first = Path(certifi.where()).read_text(encoding="ascii").partition(end)[0] + end
+    file = tmp_path_factory.mktemp("authorities") / "one.pem"
+    file.write_text(first[first.index("-----BEGIN") :], encoding="ascii")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
 
 
 @pytest.fixture(params=COLOURS)

@@ -11,8 +11,9 @@ from typing import Annotated, ClassVar
 
 import pytest
 
-from spanwire.decisions import DECISIONS, METRICS, Attribute, Count, Decision, counter, updown
+from spanwire.decisions import Attribute, Count, Decision, counter, updown
 from spanwire.ledger import DROPPED, OTHER, Account, Book, Cell, Observation
+from tests.integration.counting import declared_here
 
 SHELF = Attribute("test.ledger.shelf", "A label with room for two values.", limit=2)
 COLOUR = Attribute("test.ledger.colour", "A closed set.", values=("red", "green"))
@@ -21,12 +22,9 @@ COLOUR = Attribute("test.ledger.colour", "A closed set.", values=("red", "green"
 @pytest.fixture(autouse=True, scope="module")
 def declared() -> Iterator[None]:
     """The metrics and decisions of this file are nobody else's."""
-    before = dict(METRICS), dict(DECISIONS)
-    _World.declare()
-    yield
-    for known, kept in zip((METRICS, DECISIONS), before, strict=True):
-        known.clear()
-        known.update(kept)
+    with declared_here():
+        _World.declare()
+        yield
 
 
 class _World:

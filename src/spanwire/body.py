@@ -50,8 +50,11 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         assert self._chunks is not None
+        left = self._call.remaining(self._kit.clock())
         try:
-            with self._io.deadline(self._call.remaining(self._kit.clock())):
+            if left <= 0:
+                raise TimeoutError  # what is there already needs no waiting, and could not be cut
+            with self._io.deadline(left):
                 return await self._chunks.__anext__()
         except StopAsyncIteration:
             raise

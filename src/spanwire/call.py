@@ -24,6 +24,8 @@ ATTEMPT = "spanwire.attempt"
 """The key of the `Attempt` under way in `request.extensions`: the wire writes its evidence there."""
 KIND = "spanwire.attempt.kind"
 """The key of the kind that the next attempt of a request has."""
+CUT = "spanwire.attempt.cut"
+"""The key of the time at which the attempt under way will be cut short."""
 LINKS = "spanwire.attempt.links"
 """The key of the `Link`s that the next attempt of a request starts with."""
 OVERRIDE = "spanwire.override"
@@ -109,6 +111,8 @@ class Call:
     error: str | None = None
     notable = False
     baseline = False
+    muted = False
+    """Whether another instrumentation tells of its requests, or nobody is to: their attempts are not told."""
     carries = False
     """Whether more than the plain trace context goes with its requests: baggage, or a trace state."""
     override: Override | None = None
@@ -123,8 +127,8 @@ class Call:
     """The body of the response that arrived last."""
     streamed = False
     """Whether the end of that body is the end of the call."""
-    last_request = 0
-    """The identity of the request object that was sent last, to tell a redirect from an answer to a challenge."""
+    sent: tuple[int, ...] = ()
+    """The identities of the request objects that were sent, to tell a redirect from an answer to a challenge."""
 
     def __init__(
         self, request: httpx.Request, clock: Callable[[], float], client: str, policy_hash: str, total: float | None
@@ -232,6 +236,6 @@ class Call:
         return f"<Call {self.method} {self.outcome or 'under way'} {len(self.attempts)} attempts>"
 
 
-_OF_THIS_PROCESS = frozenset({"clock", "span", "scope", "body", "last_request", "override"})
+_OF_THIS_PROCESS = frozenset({"clock", "span", "scope", "body", "sent", "override"})
 FAILED_STATUS = frozenset({408, 425, 429})
 """Final answers below 500 with which a call has failed: the origin did not do what was asked for, and says to come again."""

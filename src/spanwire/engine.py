@@ -176,13 +176,14 @@ class Engine:
         if call is None or call.ended is not None:
             call, request = self.open(request)
             request.extensions[KIND] = "primary"
-            call.last_request = id(request)
+            call.sent = (id(request),)
             return call, True
         if AUTH in request.extensions:
             request.extensions[KIND] = "auth"
         else:
-            sent, call.last_request = call.last_request, id(request)
-            request.extensions[KIND] = "primary" if not sent else "auth" if sent == call.last_request else "redirect"
+            sent, this = call.sent, id(request)
+            request.extensions[KIND] = "primary" if not sent else "auth" if this in sent else "redirect"
+            call.sent = (*sent, this)
         if call.attempts:
             call.mark("other", self.kit.clock())
         return call, False

@@ -23,6 +23,9 @@ from .runtime.protocol import Next, Runtime
 
 Around = Literal["call", "attempt"]
 _HOOKS = ("on_request", "on_response", "on_error")
+DRAIN_LIMIT = 64 * 1024
+DRAIN_TIME = 1.0
+"""Bytes and seconds that reading an answer which was replaced, to keep its connection, may take."""
 
 
 class Context:
@@ -98,7 +101,7 @@ class Interceptors:
         if any(callable(getattr(one, hook, None)) for hook in _HOOKS):
             layer: Any = _Intercepting(one, where)
         elif callable(one):
-            layer = one
+            layer = _Guarded(one)
         else:
             raise ConfigurationError(
                 f"`interceptors` has {one!r}, which is neither an interceptor nor a middleware: give it one of "
@@ -153,7 +156,42 @@ class _Intercepting:
         except BaseException:
             await io.close(response)
             raise
-        return response if answer is None else answer
+        if answer is None:
+            return response
+        await _let_go([response], answer, io)
+        return answer
+
+
+class _Guarded:
+    """A middleware. What it was answered and does not give back nobody else would close, and its connection would be lost."""
+
+    def __init__(self, middleware: Callable[..., Any]) -> None:
+        self._middleware = middleware
+
+    async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
+        answers: list[httpx.Response] = []
+
+        async def noted(request: httpx.Request) -> httpx.Response:
+            response = await call(request)
+            answers.append(response)
+            return response
+
+        try:
+            given: httpx.Response = await self._middleware(request, noted, io)
+        except BaseException:
+            for response in answers:
+                await io.close(response)
+            raise
+        await _let_go(answers, given, io)
+        return given
+
+
+async def _let_go(answers: list[httpx.Response], given: httpx.Response, io: Runtime) -> None:
+    """Read and close the answers in whose place another is given, unless that one still reads from them."""
+    if given.is_closed or given in answers:
+        for response in answers:
+            if response is not given:
+                await io.drain(response, DRAIN_LIMIT, DRAIN_TIME)
 
 
 class LoggingInterceptor:

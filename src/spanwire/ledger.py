@@ -98,7 +98,7 @@ class Account:
         """Add a decision to the counters that it declares."""
         for move in decision.MOVES:
             if isinstance(move, Count):
-                labels = tuple(_text(getattr(decision, name)) for name in labels_of(type(decision), move.metric))
+                labels = labels_in(decision, move.metric)
                 much = getattr(decision, move.by) if move.by else 1  # first: a call within `+=` lets other threads in
                 self.cell(move.metric, *labels).value += much
 
@@ -173,6 +173,11 @@ class Account:
         for cells in self.cells.values():
             for cell in cells.values():
                 cell.value = 0
+
+
+def labels_in(decision: Decision, metric: Metric) -> Labels:
+    """The labels that a decision gives a metric that it moves."""
+    return tuple(_text(getattr(decision, name)) for name in labels_of(type(decision), metric))
 
 
 def _text(value: object) -> str:

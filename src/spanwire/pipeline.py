@@ -10,11 +10,12 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import Any
 
 import httpx
 
-from .call import ATTEMPT, CALL, KIND, Call
+from .call import ATTEMPT, CALL, CUT, KIND, Call
 from .kit import Kit, Layer
 from .ledger import Observation
 from .policies import CHAIN, Policy, Step
@@ -92,8 +93,13 @@ def _attempt(kit: Kit, io: Runtime) -> Next:
             attempt.status = response.status_code
             attempt.protocol = response.extensions.get("http_version")
             return response
-        except Exception as error:  # cancellation is none: neither a failure nor a success
-            attempt.error = error_type(error)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                attempt.error = error_type(error)
+            elif clock() >= extensions.get(CUT, inf):
+                attempt.error = (
+                    "spanwire.AttemptTimeout"  # it was the deadline that cancelled; else neither failure nor success
+                )
             raise
         finally:
             this.finish(attempt, clock())

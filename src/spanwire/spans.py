@@ -67,7 +67,7 @@ RELATION = Attribute("spanwire.link.relation", "What the linked span is to this 
 
 
 class Placed(NamedTuple):
-    """An attribute on a kind of span: from its `start`, where samplers see it, or `later`; `where` limits it to some."""
+    """An attribute on a kind of span: from its `start`, where samplers see it, or `later`; on all, or some `where`."""
 
     attribute: Attribute
     at: Literal["start", "later"]

@@ -13,7 +13,6 @@ from spanwire.cli import words
 from spanwire.cli.record import Recorder
 from spanwire.cli.tree import Tree
 from spanwire.decisions import Decision
-from spanwire.policies.circuit_breaker.decisions import BreakerRejected, BreakerTransition
 from spanwire.testing import FakeClock
 
 
@@ -74,24 +73,26 @@ def test_statuses_have_names_where_there_are_any() -> None:
     assert words.status(599) == "599"
 
 
-def test_what_was_only_observed_says_so() -> None:
-    rejected: Decision = BreakerRejected(
-        breaker="http://x.test", generation=1, failures=9, total=9, slow=0, streak=9, ratio=1.0, threshold=0.5,
-        window=30.0, reason="open", retry_after=4.2, enforced=False,
-    )  # fmt: skip
-    assert words.title(rejected) == "circuit breaker rejected: open (only observed)"
-    assert "retry after 4.20 s" in words.evidence(rejected)
+def decided(mode: str) -> list[Decision]:
+    """What a breaker that opens at once decides in two calls."""
+    breaker = spanwire.CircuitBreaker(consecutive_failures=1, mode=mode)
+    wire, policy = (
+        httpx.MockTransport(lambda _: httpx.Response(500)),
+        spanwire.Policy(retry=None, circuit_breaker=breaker),
+    )
+    with spanwire.Client(transport=wire, policy=policy) as client:
+        return [it for _ in range(2) for it in spanwire.report(client.get("http://x.test/")).decisions]
 
 
 def test_a_transition_is_told_by_its_states_and_the_telling_evidence_first() -> None:
-    transition: Decision = BreakerTransition(
-        breaker="http://x.test", generation=3, failures=12, total=20, slow=0, streak=4, ratio=0.6, threshold=0.5,
-        window=30.0, left="closed", entered="open",
-        reason="failure_ratio", lasted=9.5, succeeded=0, trips=1, seconds=5.0,
-    )  # fmt: skip
-    assert words.title(transition) == "circuit breaker closed → open: failure ratio"
-    evidence = words.evidence(transition)
-    assert evidence[:4] == ["failures 12", "total 20", "ratio 0.6", "threshold 0.5"]
+    opened = decided("observe")[0]
+    assert words.title(opened) == "circuit breaker closed → open: consecutive failures (only observed)"
+    evidence = words.evidence(opened)
+    assert evidence[:2] == ["failures 1", "total 1"]
     assert "window 30.00 s" in evidence
-    assert evidence[-1] == "trips 1"
-    assert not any("x.test" in piece for piece in evidence)
+    assert evidence.index("slow 0") > evidence.index("window 30.00 s")
+    assert not any("x.test" in piece or "enforced" in piece for piece in evidence)
+
+
+def test_what_was_only_observed_says_so() -> None:
+    assert "circuit breaker rejected: open (only observed)" in map(words.title, decided("observe"))

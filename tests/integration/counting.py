@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, Sum
 
 from spanwire import CircuitBreaker, Fixed, Policy, Retry
+from spanwire.decisions import DECISIONS, METRICS
 
 Key = tuple[str, frozenset[tuple[str, Any]]]
 """A series: the metric's name and its attributes."""
@@ -131,3 +133,15 @@ def _kinds() -> list[type]:
 
 
 _KINDS = _kinds()
+
+
+@contextlib.contextmanager
+def declared_here() -> Iterator[None]:
+    """What is declared inside is forgotten at the end: a vocabulary of a story is not spanwire's."""
+    before = dict(METRICS), dict(DECISIONS)
+    try:
+        yield
+    finally:
+        for known, kept in zip((METRICS, DECISIONS), before, strict=True):
+            known.clear()
+            known.update(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ ONE = httpx.Limits(max_connections=1)
 class Attempt:
     """What the wire writes on, and nothing else."""
 
-    __slots__ = ("connect", "peer", "pool_wait")
+    __slots__ = ("abort", "connect", "peer", "pool_wait")
 
     def __init__(self) -> None:
         self.pool_wait = 0.0
         self.connect: float | None = None
         self.peer: tuple[str, int] | None = None
+        self.abort: Callable[[], None] | None = None
 
 
 def attempt(wire: Wire, url: str, **options: Any) -> Attempt:

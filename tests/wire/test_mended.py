@@ -10,6 +10,7 @@ import gc
 import ssl
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -165,6 +166,29 @@ def test_a_connection_made_after_another_request_was_cancelled_in_making_it(
 
     kept = transport(limits=ONE, http2=True, verify=trust)
     assert tell(story, kept, backend) is mended
+
+
+@TOLD_OF
+@BACKENDS
+def test_a_request_that_waited_for_an_http2_connection_whose_opening_was_cancelled(
+    multiplexed: Server, trust: ssl.SSLContext, transport: type[AsyncHTTPCore2Transport], mended: bool, backend: str
+) -> None:
+    async def story(client: httpx.AsyncClient) -> bool:
+        answered = []
+
+        async def wait() -> None:
+            with suppress(httpx.RemoteProtocolError):
+                answered.append(await client.get(multiplexed.url))
+
+        async def follow() -> None:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+
+        async with anyio.create_task_group() as tasks:
+            await cancelled_at("http2.send_connection_init.started", multiplexed.url, follow)(client)
+        return bool(answered)
+
+    assert tell(story, transport(limits=ONE, http2=True, verify=trust), backend) is mended
 
 
 @TOLD_OF

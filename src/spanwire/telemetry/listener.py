@@ -14,9 +14,9 @@ from opentelemetry.trace import Link as SpanLink
 
 from .. import metrics
 from ..call import LINKS, Attempt, Call
-from ..decisions import CLIENT, Decision, Metric, Record, labels_of
+from ..decisions import CLIENT, Decision, Metric, Record
 from ..errors import ConfigurationError
-from ..ledger import Account
+from ..ledger import Account, labels_in
 from ..signals import End, Listener
 from .carrier import carries_more, inject
 from .conventions import NOTABLE, Conventions
@@ -78,7 +78,10 @@ class Telemetry(Listener):
             if self._global_tracer and _API.get("_TRACER_PROVIDER", self) is None:
                 return  # nobody traces
         elif parent.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            call.muted = True
             return  # an exporter's own call
+        elif parent.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY):
+            call.muted = True
         name, attributes = self.conventions.call_start(call)
         span = self._tracer.start_span(name, parent, SpanKind.INTERNAL, attributes)
         context = span.get_span_context()
@@ -101,7 +104,7 @@ class Telemetry(Listener):
 
     def closed(self, call: Call) -> None:
         span: Span | None = call.span
-        if span is None and not (self._measured or self._is_measured()):
+        if span is None and (call.muted or not (self._measured or self._is_measured())):
             return
         outcome = call.outcome or "cancelled"
         failed = outcome in ("failure", "rejected")
@@ -131,6 +134,10 @@ class Telemetry(Listener):
     def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> End | None:
         measured = self._measured or self._is_measured()
         if not self._own or (call.scope is None and not measured):
+            return None
+        if call.muted:
+            if call.span is not None:
+                inject(request.headers, call.span.get_span_context(), call.scope, call.carries)
             return None
         return _AttemptSpan(self, call, attempt, request)
 
@@ -194,6 +201,8 @@ class Telemetry(Listener):
         span.end(start + int(seconds * 1e9))
 
     def decided(self, call: Call | None, decision: Decision) -> None:
+        if call is not None and call.muted and call.span is None:
+            return
         self._events.tell(call, decision)
         for move in decision.MOVES:
             if isinstance(move, Record):
@@ -202,8 +211,8 @@ class Telemetry(Listener):
     def _record(self, call: Call | None, decision: Decision, move: Record) -> None:
         metric: Metric = move.metric
         labels = {
-            attribute.key: getattr(decision, name)
-            for attribute, name in zip(metric.attributes, labels_of(type(decision), metric), strict=True)
+            attribute.key: self._account.bounded(attribute, label)
+            for attribute, label in zip(metric.attributes, labels_in(decision, metric), strict=True)
         }
         context = self._exemplar(call, call.scope) if call is not None else NOWHERE
         self._histograms[metric].record(

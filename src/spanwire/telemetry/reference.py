@@ -1,7 +1,7 @@
-"""The reference of all that is told, made from the vocabulary: `python -m spanwire.telemetry.reference --write docs/telemetry`.
+"""The reference of all that is told: `python -m spanwire.telemetry.reference --write docs/telemetry`.
 
 Names, types, units, closed sets and texts come from the declarations of decisions, metrics and spans, and from nowhere
-else. `--check` compares what is written with what they say, and ends with 1 if anything differs.
+else; importing spanwire has made all of them. `--check` compares what is written with what they say, and ends with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import policies  # whose decisions and metrics are declared when they are imported
 from ..decisions import CLIENT, DECISIONS, METRICS, Attribute, Count, Decision, Metric, Severity, described
 from ..metrics import ADDRESS, PORT
-from ..spans import ATTEMPT, CALL, RELATION, SPANS, WAIT, SpanShape
+from ..spans import ATTEMPT, CALL, RELATION, SPANS, WAIT, Placed, SpanShape
 
 __all__ = ["main", "pages"]
 
-assert policies.CHAIN
 _HEAD = "<!-- Written by `make docs` from the declarations in src/spanwire: change those, not this page. -->\n"
 _TYPES = {str: "string", bool: "boolean", int: "int", float: "double"}
 _INSTRUMENTS = {"counter": "observable counter", "updown": "observable up-down counter", "histogram": "histogram"}
+_TIMES = " \N{MULTIPLICATION SIGN} "
 _TOGETHER = {PORT.key: ADDRESS.key}
 """Attributes that vary only with another one, and so do not multiply the series."""
 
@@ -81,7 +80,7 @@ def _type(attribute: Attribute) -> str:
 
 def _severity(kind: type[Decision]) -> str:
     if kind.severity is not Decision.severity:
-        return "depends on the evidence, see below"
+        return "depends on the evidence"
     return Severity(kind.SEVERITY).name
 
 
@@ -195,9 +194,10 @@ Counters and up-down counters are observable: they read integers that the client
 and cost a call nothing. Histograms are recorded when it happens. All metrics have `spanwire.client.name` beside the
 attributes named here. An attribute that does not apply (an `error.type` of a success) is left out.
 
-**Series** is the most that one client can have of a metric: the product of the closed sets and limits of its attributes,
-`_other` included. `server.port` goes with its `server.address` and is no factor. What really exists is far less: a
-client that sends GETs by three routes to one origin has three to a dozen series of `http.client.request.duration`.
+**Series** is the most that one client can have of a metric: the product of the closed sets and limits of its
+attributes, `_other` included. `server.port` goes with its `server.address` and is no factor. What really exists is far
+less: a client that sends GETs by three routes to one origin has three to a dozen series of
+`http.client.request.duration`.
 
 Hosts, routes, error classes and breaker names beyond their limit become `_other`, which `spanwire.telemetry.dropped`
 counts. Client names are yours and nobody bounds them: choose them from a fixed set.
@@ -205,41 +205,31 @@ counts. Client names are yours and nobody bounds them: choose them from a fixed 
 
 
 def _metrics() -> Iterator[str]:
-    rows = [
-        (
-            f"`{metric.name}`", metric.brief, _INSTRUMENTS[metric.kind], f"`{metric.unit}`",
-            _code(attribute.key for attribute in metric.attributes), metric.stability, _bound(metric),
-        )
-        for metric in _declared()
-    ]  # fmt: skip
+    rows: list[tuple[str, ...]] = [_metric(metric) for metric in _declared()]
     yield from _table(("metric", "meaning", "instrument", "unit", "attributes", "stability", "series"), rows)
     yield "## Labels\n"
     yield "The attributes of each metric with their values. What they mean stands in [attributes.md](attributes.md)."
-    rows = [
-        (f"`{metric.name}`", f"`{one.key}`", _type(one), _bounded(one))
-        for metric in _declared()
-        for one in metric.attributes
-    ]
+    labels = [(metric.name, one) for metric in _declared() for one in metric.attributes]
+    rows = [(f"`{name}`", f"`{one.key}`", _type(one), _bounded(one)) for name, one in labels]
     yield from _table(("metric", "attribute", "type", "values"), rows)
     yield "## Buckets\n"
     yield "The boundaries that histograms advise; a view of the SDK wins over them."
-    rows = [
-        (f"`{metric.name}`", ", ".join(f"{bound:g}" for bound in metric.buckets))
-        for metric in _declared()
-        if metric.buckets
-    ]
+    buckets = [(metric.name, metric.buckets) for metric in _declared() if metric.buckets]
+    rows = [(f"`{name}`", ", ".join(f"{bound:g}" for bound in bounds)) for name, bounds in buckets]
     yield from _table(("metric", "boundaries"), rows)
+
+
+def _metric(metric: Metric) -> tuple[str, ...]:
+    keys, instrument = _code(one.key for one in metric.attributes), _INSTRUMENTS[metric.kind]
+    return f"`{metric.name}`", metric.brief, instrument, f"`{metric.unit}`", keys, metric.stability, _bound(metric)
 
 
 def _bound(metric: Metric) -> str:
     """How many series one client may have, with the factors where there are several."""
-    factors = [
-        _factor(attribute)
-        for attribute in metric.attributes
-        if _TOGETHER.get(attribute.key) not in {one.key for one in metric.attributes}
-    ]
+    keys = {one.key for one in metric.attributes}
+    factors = [_factor(one) for one in metric.attributes if _TOGETHER.get(one.key) not in keys]
     shown = f"{math.prod(factors):,}"
-    return shown if len(factors) < 2 else f"{shown} = {' × '.join(map(str, factors))}"
+    return shown if len(factors) < 2 else f"{shown} = {_TIMES.join(map(str, factors))}"
 
 
 def _factor(attribute: Attribute) -> int:
@@ -251,8 +241,9 @@ def _factor(attribute: Attribute) -> int:
 _ATTRIBUTES = """
 # Attributes
 
-Every key that stands on a span, event or metric. `development` keys may still change with a minor release; `stable` ones
-are those of the OpenTelemetry conventions. A limit ("at most 32") holds on metrics. No attribute holds a header, a body, a credential or the value of a query.
+Every key that stands on a span, event or metric. `development` keys may still change with a minor release; `stable`
+ones are those of the OpenTelemetry conventions. A limit ("at most 32") holds on metrics. No attribute holds a header, a
+body, a credential or the value of a query.
 """
 
 
@@ -349,8 +340,8 @@ randomness of the trace id. Histograms have exemplars from these two kinds of ca
 and every exemplar leads to a trace.
 
 **Instrumentation of others.** spanwire makes the CLIENT spans itself, by the stable HTTP conventions, and asks
-`opentelemetry-instrumentation-httpx` to make none below them. With `attempt_spans="instrumentation"` it is the other way
-round: see [telemetry](../guide/telemetry.md#beside-the-contrib-instrumentation).
+`opentelemetry-instrumentation-httpx` to make none below them. With `attempt_spans="instrumentation"` it is the other
+way round: see [telemetry](../guide/telemetry.md#beside-the-contrib-instrumentation).
 
 ## The call
 
@@ -374,12 +365,8 @@ A link leads from an effect to its cause. A span has at most 8.
 
 def _spans() -> str:
     tables = {name: "\n".join(_shape(shape)) for name, shape in (("call", CALL), ("attempt", ATTEMPT), ("wait", WAIT))}
-    tables["link"] = "\n".join(
-        _table(
-            ("attribute", "type", "values", "meaning"),
-            [(f"`{RELATION.key}`", _type(RELATION), _closed(RELATION), RELATION.brief)],
-        )
-    )
+    relation = (f"`{RELATION.key}`", _type(RELATION), _closed(RELATION), RELATION.brief)
+    tables["link"] = "\n".join(_table(("attribute", "type", "values", "meaning"), [relation]))
     text = _SPANS
     for name, table in tables.items():
         text = text.replace(f"{{{name}}}\n", f"{table}\n")
@@ -388,14 +375,12 @@ def _spans() -> str:
 
 def _shape(shape: SpanShape) -> Iterator[str]:
     yield f"`{shape.name}`, {shape.kind}. {shape.brief}"
-    rows = [
-        (
-            f"`{placed.attribute.key}`", _type(placed.attribute), placed.attribute.unit, _closed(placed.attribute), placed.at,
-            placed.attribute.brief + (f" *Where {placed.where}.*" if placed.where else ""),
-        )
-        for placed in shape.attributes
-    ]  # fmt: skip
-    yield from _table(("attribute", "type", "unit", "values", "set at", "meaning"), rows)
+    yield from _table(("attribute", "type", "unit", "values", "set at", "meaning"), map(_placed, shape.attributes))
+
+
+def _placed(placed: Placed) -> tuple[str, ...]:
+    one, where = placed.attribute, f" *Where {placed.where}.*" if placed.where else ""
+    return f"`{one.key}`", _type(one), one.unit, _closed(one), placed.at, one.brief + where
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ a stop-watch in a context variable that the network backend finds when it connec
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -39,12 +40,13 @@ class WireRequest(httpcore2.Request):
         self.entered = 0.0 if self.attempt is None else clock()
         self.waiting = True
 
-    def assigned(self, peer: Peer | None) -> None:
+    def assigned(self, line: Line) -> None:
         """The pool has given a connection, and the wait is over; once more, if another request was faster on it."""
         self.waiting = False
         if self.attempt is not None:
             self.attempt.pool_wait = self.clock() - self.entered
-            self.attempt.peer = peer
+            self.attempt.peer = line.peer
+            self.attempt.abort = line.abort
 
     def failed(self, error: BaseException) -> None:
         """No response came. After a pool timeout or a cancellation, it may never have left the queue."""
@@ -55,11 +57,13 @@ class WireRequest(httpcore2.Request):
 class Line:
     """One connection of the pool, whom it reaches, and which request has begun to open it for HTTP/2."""
 
-    __slots__ = ("connection", "multiplexes", "opener", "peer")
+    __slots__ = ("abort", "connection", "multiplexes", "opener", "peer")
 
     def __init__(self, connection: Any, multiplexes: bool) -> None:
         self.connection, self.multiplexes = connection, multiplexes
         self.peer: Peer | None = None
+        self.abort: Callable[[], None] | None = None
+        """Ends what is blocked on its socket, from another thread; None where nothing blocks, or others share it."""
         self.opener: Connecting | None = None
 
     def watch_opening(self, stream: Any) -> None:
@@ -94,7 +98,7 @@ class Connecting:
     def __exit__(self, *_: object) -> None:
         connecting.reset(self._token)
         if self._attempt is not None:
-            self._attempt.peer = self._line.peer
+            self._attempt.peer, self._attempt.abort = self._line.peer, self._line.abort
         if self._stream is not None:  # what the user starts on this socket from now on is not connecting
             self._stream.__dict__.pop("start_tls", None)
 
@@ -116,6 +120,10 @@ class Connecting:
         stream.start_tls = partial(timed, self, stream.start_tls)
         if self._line.multiplexes:
             self._line.watch_opening(stream)
+        elif isinstance(stream, httpcore2.NetworkStream):
+            self._line.abort = partial(_shut_down, stream.get_extra_info("socket"))
+            if self._attempt is not None:
+                self._attempt.abort = self._line.abort
         with suppress(OSError):  # a server that has hung up already has no name
             address = stream.get_extra_info("server_addr")
             if isinstance(address, tuple):  # a Unix socket's is a string
@@ -150,6 +158,12 @@ class Connecting:
         another connection.
         """
         return self._stream is None and type(error).__module__ == "h2.exceptions"
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """Wake a thread that reads or writes: closing the socket would not, and TLS's own `shutdown` is not for two threads."""
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 connecting: ContextVar[Connecting] = ContextVar("spanwire.wire.connecting")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import httpx
@@ -25,6 +25,8 @@ class Attempt(Protocol):
     """Seconds to make a new connection, TLS and proxy tunnel included, or until that failed; None on a reused one."""
     peer: Peer | None
     """The socket's other end: the origin or the proxy; None for a Unix socket."""
+    abort: Callable[[], None] | None
+    """Cuts the request off from another thread; None where that is not needed, or others share the connection."""
 
 
 def provably_unsent(error: BaseException) -> bool:

@@ -54,11 +54,11 @@ def _watch(connection: httpcore2.ConnectionInterface, line: Line) -> None:
     send = connection.handle_request
 
     def reused(request: WireRequest) -> httpcore2.Response:
-        request.assigned(line.peer)
+        request.assigned(line)
         return send(request)
 
     def first(request: WireRequest) -> httpcore2.Response:
-        request.assigned(line.peer)
+        request.assigned(line)
         with Connecting(request, line) as watch:
             try:
                 response = send(request)
@@ -128,11 +128,11 @@ def _awatch(connection: httpcore2.AsyncConnectionInterface, line: Line) -> None:
 
     # Not `async def`: it hands the coroutine on, and so adds no frame to every resumption.
     def reused(request: WireRequest) -> Awaitable[httpcore2.Response]:
-        request.assigned(line.peer)
+        request.assigned(line)
         return send(request)
 
     async def first(request: WireRequest) -> httpcore2.Response:
-        request.assigned(line.peer)
+        request.assigned(line)
         with Connecting(request, line) as watch:
             try:
                 response = await send(request)

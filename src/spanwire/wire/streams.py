@@ -137,7 +137,9 @@ async def connect_tcp(
     return _ready(stream, socket_options)
 
 
-async def connect_unix_socket(path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None) -> Stream:
+async def connect_unix_socket(
+    path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+) -> Stream:
     """A connection to a Unix socket."""
     try:
         with limited(timeout):

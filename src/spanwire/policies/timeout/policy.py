@@ -11,7 +11,7 @@ import math
 
 import httpx
 
-from ...call import CALL, Call
+from ...call import CALL, CUT, Call
 from ...errors import AttemptTimeout, DeadlineExceeded
 from ...kit import Kit, Layer
 from ...runtime.protocol import Next, Runtime
@@ -81,6 +81,7 @@ class AttemptDeadline(Layer[Timeout]):
         self._cut(request, limit)
         if not io.cuts or limit == math.inf:
             return await call(request)
+        request.extensions[CUT] = self.kit.clock() + limit
         try:
             with io.deadline(limit):
                 return await call(request)
