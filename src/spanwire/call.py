@@ -185,6 +185,8 @@ class Call:
             phases, phase = self.phases, self.phase
             phases[phase] = phases.get(phase, 0.0) + now - self._since
             self._since, self.phase = now, "other"
+        if attempt.abort is not None:
+            attempt.abort = None  # its connection may serve somebody else from now on
         if attempt.pool_wait:
             self._move("pool", attempt.pool_wait)
         if attempt.connect:

@@ -328,9 +328,9 @@ class AsyncClient(_Client, httpx.AsyncClient):
     def _wrapped(self, wire: httpx.AsyncBaseTransport) -> AsyncTransport:
         return wire if isinstance(wire, AsyncTransport) else AsyncTransport.of(self._engine, wire)
 
-    def _init_transport(
+    def _init_transport(  # type: ignore[override]
         self, *, transport: httpx.AsyncBaseTransport | None = None, **arguments: Any
-    ) -> httpx.AsyncBaseTransport:  # type: ignore[override]
+    ) -> httpx.AsyncBaseTransport:
         return self._wrapped(
             async_wire(self._engine.policy.connection.wire, **arguments) if transport is None else transport
         )

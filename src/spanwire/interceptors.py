@@ -152,7 +152,7 @@ class _Intercepting:
         if self._on_response is None:
             return response
         try:
-            answer = await io.invoke(self._on_response, response, context)
+            answer: httpx.Response | None = await io.invoke(self._on_response, response, context)
         except BaseException:
             await io.close(response)
             raise

@@ -79,6 +79,11 @@ class Site:
         """Answer with one status after the other, then the last for ever."""
         self.answer = lambda seen: Answer(statuses[min(seen.number, len(statuses)) - 1], b"x" * 32)
 
+    def stall(self, seen: Seen) -> Answer:
+        """An answer that does not come before the gate is open."""
+        self.gate.wait(5)
+        return Answer()
+
     def close(self) -> None:
         self.gate.set()
         self._server.shutdown()

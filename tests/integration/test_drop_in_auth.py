@@ -234,7 +234,7 @@ def test_one_flow_of_two_colours_is_the_one_that_fits(driver: Driver, site: Site
             request.headers["X-Flow"] = "sync"
             yield request
 
-        async def async_auth_flow(self, request: httpx.Request):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        async def async_auth_flow(self, request: httpx.Request):  # type: ignore[no-untyped-def]
             request.headers["X-Flow"] = "async"
             yield request
 

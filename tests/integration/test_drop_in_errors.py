@@ -40,9 +40,7 @@ def test_an_origin_that_fails_gives_httpx_error(twins: Twins, origin: FaultyOrig
 
 
 @pytest.mark.parametrize("fault", ["truncate", "reset_midway"])
-def test_a_body_that_fails_gives_httpx_error_while_it_is_read(
-    twins: Twins, origin: FaultyOrigin, fault: Any
-) -> None:
+def test_a_body_that_fails_gives_httpx_error_while_it_is_read(twins: Twins, origin: FaultyOrigin, fault: Any) -> None:
     origin.script(Faulty(fault=fault, body="x" * 100))
 
     def story(client: Driven) -> None:
@@ -183,7 +181,7 @@ def test_httpx_errors_of_our_clients_pickle_with_their_report(driver: Driver, no
 
 
 def test_a_deadline_pickles_with_its_phases(driver: Driver, site: Site) -> None:
-    site.answer = lambda seen: Answer() if site.gate.wait(5) else Answer()
+    site.answer = site.stall
     with pytest.raises(spanwire.DeadlineExceeded) as caught:
         driver.ours(policy=Policy(timeout=Timeout(total=0.05), retry=None)).get(site.url)
     again = _again(caught.value)

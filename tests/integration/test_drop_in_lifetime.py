@@ -218,9 +218,7 @@ def test_a_request_that_is_sent_again_while_its_answer_is_open_is_a_call_of_its_
     assert telemetry.metric("spanwire.call.active") == 0
 
 
-def test_one_request_object_can_be_under_way_many_times_at_once(
-    site: Site, telemetry: SpanwireTelemetry
-) -> None:
+def test_one_request_object_can_be_under_way_many_times_at_once(site: Site, telemetry: SpanwireTelemetry) -> None:
     ready = threading.Barrier(4)
 
     def answer(seen: Any) -> Answer:

@@ -256,7 +256,7 @@ def test_every_wire_carries_calls_streams_and_uploads(colour: Any, site: Site, w
 @pytest.mark.parametrize("given", ["to the client", "to the request"])
 def test_httpx_timeouts_win_over_the_policys(twins: Twins, given: str) -> None:
     twins.ours = {"policy": ONCE}
-    twins.site.answer = lambda seen: Answer() if twins.site.gate.wait(5) else Answer()
+    twins.site.answer = twins.site.stall
     own = {"timeout": httpx.Timeout(5, read=0.05)}
     client_wide, each = (own, {}) if given == "to the client" else ({}, own)
     kind, _ = twins(lambda client: client.get(twins.site.url, **each), **client_wide)
@@ -264,7 +264,7 @@ def test_httpx_timeouts_win_over_the_policys(twins: Twins, given: str) -> None:
 
 
 def test_the_policys_timeouts_are_httpx_ones_where_none_are_given(driver: Driver, site: Site) -> None:
-    site.answer = lambda seen: Answer() if site.gate.wait(5) else Answer()
+    site.answer = site.stall
     client = driver.ours(policy=Policy(timeout=Timeout(read=0.05), retry=None))
     assert client.client.timeout == httpx.Timeout(connect=5, read=0.05, write=5, pool=2)
     with pytest.raises(httpx.ReadTimeout):

@@ -296,7 +296,9 @@ def test_a_call_that_was_retried_is_notable_and_so_is_all_that_ends_later(
     site.script(429, 200)
     client = driver.ours(policy=Policy(retry=Retry(backoff=Fixed(seconds=1))), clock=clock, **telemetry.providers)
     client.get(site.url)
-    found = {span.name + str((span.attributes or {}).get("http.response.status_code", "")): span for span in telemetry.spans}
+    found = {
+        span.name + str((span.attributes or {}).get("http.response.status_code", "")): span for span in telemetry.spans
+    }
     assert {name: notable(span) for name, span in found.items()} == {
         "call GET": True,
         "GET429": False,
@@ -317,7 +319,7 @@ def test_a_call_that_failed_is_notable(
     )
     client = driver.ours(policy=policy, **telemetry.providers)
     if ending == "deadline":
-        site.answer = lambda seen: Answer() if site.gate.wait(5) else Answer()
+        site.answer = site.stall
     if ending in ("500", "rejected"):
         client.get(site.url)
     if ending != "500":
@@ -446,7 +448,12 @@ def test_the_decisions_of_calls_are_told_where_the_environment_says(
 def test_a_place_for_events_that_there_is_not_is_refused() -> None:
     code = "import spanwire; spanwire.Client()"
     told = subprocess.run(
-        [sys.executable, "-c", code], env={"SPANWIRE_EVENTS": "nowhere", "PYTHONPATH": "src"}, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", code],
+        env={"SPANWIRE_EVENTS": "nowhere", "PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert told.returncode == 1
     assert "`SPANWIRE_EVENTS` = 'nowhere' is impossible: it should be one of span, log, both" in told.stderr

@@ -34,10 +34,14 @@ def parents(site: Site) -> list[list[str]]:
 def test_each_attempt_carries_its_own_context(
     driver: Driver, site: Site, telemetry: SpanwireTelemetry, clock: FakeClock
 ) -> None:
-    site.answer = lambda seen: Answer(503) if seen.number == 1 else Answer(302, b"", {"location": "/b"}) if seen.path == "/a" else Answer()
+    site.answer = lambda seen: (
+        Answer(503) if seen.number == 1 else Answer(302, b"", {"location": "/b"}) if seen.path == "/a" else Answer()
+    )
     client = driver.ours(policy=QUICK, clock=clock, follow_redirects=True, **telemetry.providers)
     client.get(f"{site.url}/a")
-    assert [parent[2] for parent in parents(site)] == [f"{span.context.span_id:016x}" for span in telemetry.attempt_spans]
+    assert [parent[2] for parent in parents(site)] == [
+        f"{span.context.span_id:016x}" for span in telemetry.attempt_spans
+    ]
     assert {parent[1] for parent in parents(site)} == {f"{telemetry.call_spans[0].context.trace_id:032x}"}
     assert {int(parent[3], 16) & 1 for parent in parents(site)} == {1}
     assert not any("baggage" in seen.headers or "tracestate" in seen.headers for seen in site.seen)
@@ -140,7 +144,9 @@ print(json.dumps(reports))
 
 def test_without_an_sdk_only_what_came_in_goes_out(site: Site) -> None:
     site.script(503, 200)
-    ended = subprocess.run([sys.executable, "-W", "error", "-c", SCRIPT, site.url], capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, site.url], capture_output=True, text=True, timeout=30, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     trace_id = f"{0xABC:032x}"
     parent = f"00-{trace_id}-{0xDEF:016x}-01"

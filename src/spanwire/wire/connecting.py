@@ -161,7 +161,7 @@ class Connecting:
 
 
 def _shut_down(sock: socket.socket) -> None:
-    """Wake a thread that reads or writes: closing the socket would not, and TLS's own `shutdown` is not for two threads."""
+    """Wake a thread that reads or writes: closing would not, and TLS's own `shutdown` is not for two threads."""
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 

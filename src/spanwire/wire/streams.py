@@ -105,7 +105,7 @@ _EXTRA: dict[str, Any] = {
 
 
 def _is_readable(sock: Any) -> bool:
-    """Whether an idle connection has been closed, or spoken on, by the server; a socket that is gone counts as closed."""
+    """Whether the server has closed an idle connection, or spoken on it; a socket that is gone counts as closed."""
     number = -1 if sock is None else sock.fileno()
     if number < 0:
         return True

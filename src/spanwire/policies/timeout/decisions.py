@@ -22,5 +22,5 @@ class DeadlinePassed(Decision):
 
     total: Annotated[float, TOTAL]
     phase: Annotated[str, USED_BY]
-    phase_time: Annotated[float, Attribute("spanwire.deadline.phase.time", "Time that this phase took.", unit="s")]
+    phase_time: Annotated[float, Attribute("spanwire.deadline.phase_time", "Time that this phase took.", unit="s")]
     attempts: Annotated[int, Attribute("spanwire.deadline.attempts", "Attempts made until then.")]
