@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -44,17 +43,6 @@ def completed(given: HTTPXArguments, policy: Policy) -> dict[str, Any]:
     if policy.timeout is not None:
         supplied["timeout"] = httpx.Timeout(**policy.timeout.phases())
     return supplied | dict(given)
-
-
-_parse = functools.lru_cache(maxsize=256)(httpx.URL)
-
-
-def parsed(url: str) -> httpx.URL:
-    """The URL; one that came before is not parsed again, which is a seventh of a small call.
-
-    One with a query or credentials is not kept: it may hold a secret, and seldom comes again.
-    """
-    return httpx.URL(url) if "?" in url or "@" in url else _parse(url)
 
 
 def name_of(given: HTTPXArguments) -> str:

@@ -186,6 +186,7 @@ def test_the_port_is_told_also_where_it_is_the_default(driver: Driver, telemetry
     ],
 )
 def test_a_span_is_an_error_only_if_what_it_stands_for_failed(
+    *,
     driver: Driver,
     site: Site,
     telemetry: SpanwireTelemetry,
@@ -221,7 +222,7 @@ class Recording(Sampler):
         self.asked: list[tuple[str, Any, dict[str, Any], list[Link]]] = []
         self.takes = takes
 
-    def should_sample(
+    def should_sample(  # noqa: PLR0917  (as the SDK calls it)
         self,
         parent_context: Context | None,
         trace_id: int,
@@ -425,6 +426,7 @@ def test_a_change_of_state_is_told_in_the_log_with_the_trace_that_caused_it(
     ("place", "on_span", "in_log"), [("span", True, False), ("log", False, True), ("both", True, True)]
 )
 def test_the_decisions_of_calls_are_told_where_the_environment_says(
+    *,
     driver: Driver,
     site: Site,
     telemetry: SpanwireTelemetry,

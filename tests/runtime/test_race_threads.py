@@ -66,3 +66,18 @@ def _runners() -> list[str]:
 def _ignoring_closing(call: Callable[[], object]) -> None:
     with contextlib.suppress(ClientClosed):
         call()
+
+
+@SYNC
+def test_of_two_that_win_at_once_one_is_discarded(colour: Colour) -> None:
+    both = threading.Barrier(2)
+    one, two = Value("one"), Value("two")
+    race = Race(colour, one, two)
+
+    def acceptable(value: Value) -> bool:
+        both.wait(5)
+        return True
+
+    race.acceptable = acceptable  # type: ignore[method-assign]
+    winner = race.result()
+    colour.until(lambda: race.all_discarded(but=winner))

@@ -13,8 +13,8 @@ import anyio
 import httpx
 
 from ..errors import ClientClosed
-from ..nothing import NOTHING
 from ..loopdeadline import LoopDeadline
+from ..nothing import NOTHING
 from .protocol import Handle
 from .race import Race
 from .sync import worth_draining
