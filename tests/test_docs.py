@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").rglob("*.md")])
 GUIDE = ROOT / "docs" / "guide"
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-_BLOCK = re.compile(r"((?:^<!-- .* -->\n)*)^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"((?:^<!-- [^\n]* -->\n)*)^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _POLICY_FILES = {"yaml": ".yaml", "toml": ".toml", "json": ".json"}
 
 

@@ -43,8 +43,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 """From the ground up. A module belongs to the first word of its name, and may import what lies below it, or its own package."""
-UPWARDS = {("loading", "policies")}
-"""What may be imported from above, and only inside a function: a `Watch` builds a `Policy`."""
 SHARED = ("policies", "pipeline", "engine", "interceptors", "body", "signals", "kit", "telemetry", "override")
 """Code that runs in every colour."""
 

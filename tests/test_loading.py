@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spanwire.errors import ConfigurationError
-from spanwire.loading import Watch
 from spanwire.policies import Connection, Exponential, Fibonacci, Linear, Policy, Retry, Timeout
 
 SECRET = "sesame"
@@ -308,7 +307,7 @@ def test_the_schema_leaves_out_what_only_code_can_give():
 
 @pytest.fixture
 def watched(write):
-    return Watch(write("policy.yaml", "retry: {max_attempts: 4}\n"))
+    return Policy.watch(write("policy.yaml", "retry: {max_attempts: 4}\n"))
 
 
 def test_a_watched_file_is_loaded_at_once(watched):

@@ -36,6 +36,7 @@ from .policies import (
     Linear,
     Outcome,
     Policy,
+    PolicyWarning,
     Retry,
     RetryBudget,
     Timeout,
@@ -43,6 +44,7 @@ from .policies import (
 from .report import Report, report
 from .runtime.protocol import Next, Runtime
 from .signals import Listener
+from .telemetry import InstrumentationWarning
 from .transport import AsyncTransport, Transport
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "Fallback",
     "Fibonacci",
     "Fixed",
+    "InstrumentationWarning",
     "Kit",
     "Layer",
     "Linear",
@@ -78,6 +81,7 @@ __all__ = [
     "NoEndpointAvailable",
     "Outcome",
     "Policy",
+    "PolicyWarning",
     "RateLimited",
     "Rejected",
     "Report",

@@ -6,17 +6,14 @@ retries and hedges, and ends when the body is read or closed. Times are seconds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import httpx
 
 from .decisions import Decision
 from .redact import redacted
 from .target import target_of
-
-if TYPE_CHECKING:
-    from .override import Override
 
 CALL = "spanwire.call"
 """The key of the `Call` in `request.extensions`."""
@@ -115,7 +112,8 @@ class Call:
     """Whether another instrumentation tells of its requests, or nobody is to: their attempts are not told."""
     carries = False
     """Whether more than the plain trace context goes with its requests: baggage, or a trace state."""
-    override: Override | None = None
+    override: Mapping[str, Any] | None = None
+    """The parts of the policy that it asks for in place of the client's."""
     span: Any = None
     """The telemetry's span of the call, opaque to policies."""
     recorded = False

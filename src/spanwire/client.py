@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random as _random
 import warnings
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Unpack
 
 import httpx
 
 from .arguments import HTTPXArguments, completed, name_of, user_agent
-from .call import AUTH, CALL, OVERRIDE, Call
+from .authentication import CallAuth, sends_requests
+from .call import OVERRIDE, Call
+from .cookies import Cookies
 from .engine import Engine, weakly
 from .figures import figures
 from .interceptors import Interceptors
@@ -19,13 +21,9 @@ from .loading import Watch
 from .policies import Handles, Policy
 from .redact import redacted_text
 from .signals import Listener
-from .telemetry import Providers
+from .telemetry import InstrumentationWarning, Providers, is_instrumented
 from .transport import AsyncTransport, Transport
 from .wire import async_wire, sync_wire
-
-_PLAIN_AUTH = (httpx.BasicAuth, httpx.DigestAuth, httpx.NetRCAuth)
-"""Authentication that sends no request but the caller's own."""
-
 
 _READ = httpx.ByteStream(b"")
 """Takes the place of a stream that is read. httpx's own refers to its response, which keeps the response, the call and its
@@ -40,7 +38,7 @@ class _Client(Handles):
 
     def _set_up(
         self,
-        policy: Policy | Watch | None,
+        policy: Policy | Watch[Policy] | None,
         name: str | None,
         arguments: HTTPXArguments,
         raise_for_status: bool,
@@ -52,6 +50,7 @@ class _Client(Handles):
         self._given = arguments
         self._raises_for_status = raise_for_status
         self._engine.reloaded = weakly(self._retime)
+        self._engine.first = weakly(self._warn_instrumented)
         ready = completed(arguments, self._engine.policy)
         ready["mounts"] = {
             pattern: None if wire is None else self._wrapped(wire)
@@ -69,7 +68,7 @@ class _Client(Handles):
 
     @cookies.setter
     def cookies(self, cookies: Any) -> None:
-        self._cookies = _Cookies(cookies)
+        self._cookies = Cookies(cookies)
 
     def _pipeline_layers(self) -> Mapping[Any, Any]:
         return self._engine.pipeline.layers
@@ -110,15 +109,22 @@ class _Client(Handles):
     def _in_call(self, auth: Any, call: Call) -> Any:
         """The authentication, with the requests that it makes itself marked as part of the call."""
         chosen = self.auth if isinstance(auth, type(httpx.USE_CLIENT_DEFAULT)) else auth
-        return (
-            _CallAuth(chosen, call) if isinstance(chosen, httpx.Auth) and not isinstance(chosen, _PLAIN_AUTH) else auth
-        )
+        return CallAuth(chosen, call) if sends_requests(chosen) else auth
 
     def _check_status(self, request: httpx.Request, response: httpx.Response) -> None:
         override = request.extensions.get(OVERRIDE)
         asked = override.raise_for_status if override is not None else None
         if self._raises_for_status if asked is None else asked:
             _raise_for_status(response)
+
+    def _warn_instrumented(self) -> None:
+        if is_instrumented(self):
+            warnings.warn(
+                f"{self!r} was given to `instrument_client`, which makes a span around each request beside those that "
+                "spanwire makes: leave it out, or choose `attempt_spans=\"instrumentation\"` and instrument() in its place",
+                InstrumentationWarning,
+                stacklevel=6,
+            )
 
     def _warn_unclosed(self) -> None:
         engine = getattr(self, "_engine", None)
@@ -147,49 +153,6 @@ def _raise_for_status(response: httpx.Response) -> None:
         raise httpx.HTTPStatusError(redacted_text(str(error)), request=error.request, response=error.response) from None
 
 
-class _Cookies(httpx.Cookies):
-    """httpx's cookies, which look only at responses that set any, as httpx2's do: else the look costs a quarter of a call."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        if "set-cookie" in response.headers or "set-cookie2" in response.headers:
-            super().extract_cookies(response)
-
-
-class _CallAuth(httpx.Auth):
-    """Marks the requests of an authentication flow as part of the call that needs it."""
-
-    def __init__(self, auth: httpx.Auth, call: Call) -> None:
-        self._auth, self._call = auth, call
-
-    def _marked(self, request: httpx.Request) -> httpx.Request:
-        if request.extensions.get(CALL) is not self._call:
-            request.extensions[CALL] = self._call
-            request.extensions[AUTH] = True
-        return request
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        flow = self._auth.sync_auth_flow(request)
-        try:
-            wanted = next(flow)
-            while True:
-                wanted = flow.send((yield self._marked(wanted)))
-        except StopIteration:
-            return
-        finally:
-            flow.close()
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        flow = self._auth.async_auth_flow(request)
-        try:
-            wanted = await anext(flow)
-            while True:
-                wanted = await flow.asend((yield self._marked(wanted)))
-        except StopAsyncIteration:
-            return
-        finally:
-            await flow.aclose()
-
-
 class Client(_Client, httpx.Client):
     """An `httpx.Client` whose every call is resilient and tells what it decides.
 
@@ -214,7 +177,7 @@ class Client(_Client, httpx.Client):
         self,
         *,
         name: str | None = None,
-        policy: Policy | Watch | None = None,
+        policy: Policy | Watch[Policy] | None = None,
         interceptors: Iterable[Any] = (),
         listeners: Iterable[Listener] = (),
         raise_for_status: bool = False,
@@ -231,7 +194,7 @@ class Client(_Client, httpx.Client):
             meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
         )  # fmt: skip
         super().__init__(**ready)
-        self._cookies = _Cookies(self._cookies.jar)
+        self._cookies = Cookies(self._cookies.jar)
         user_agent(arguments, self.headers)
         self._engine.begin()
 
@@ -308,7 +271,7 @@ class AsyncClient(_Client, httpx.AsyncClient):
         self,
         *,
         name: str | None = None,
-        policy: Policy | Watch | None = None,
+        policy: Policy | Watch[Policy] | None = None,
         interceptors: Iterable[Any] = (),
         listeners: Iterable[Listener] = (),
         raise_for_status: bool = False,
@@ -325,7 +288,7 @@ class AsyncClient(_Client, httpx.AsyncClient):
             meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
         )  # fmt: skip
         super().__init__(**ready)
-        self._cookies = _Cookies(self._cookies.jar)
+        self._cookies = Cookies(self._cookies.jar)
         user_agent(arguments, self.headers)
         self._engine.begin()
 

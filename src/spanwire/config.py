@@ -54,7 +54,7 @@ def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel], so
 
 
 def _line(item: Any, model: type[pydantic.BaseModel]) -> str:
-    path = _path(item["loc"], model)
+    path = path_of(item["loc"], model)
     where = ".".join(path) or model.__name__
     if item["type"] == "extra_forbidden":
         return f"`{where}` is not a setting{_nearest(path, model)}"
@@ -79,7 +79,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _path(loc: Iterable[object], model: type[pydantic.BaseModel]) -> list[str]:
+def path_of(loc: Iterable[object], model: type[pydantic.BaseModel]) -> list[str]:
     """The steps to a value as the user writes them: without the tags that pydantic puts in for members of a union."""
     path: list[str] = []
     for step in map(str, loc):
@@ -107,11 +107,11 @@ def _models_at(path: Iterable[str], model: type[pydantic.BaseModel]) -> list[typ
     for step in path:
         inner = [m.model_fields[step].annotation for m in models if step in m.model_fields]
         if inner:
-            models = [found for annotation in inner for found in _models(annotation)]
+            models = [found for annotation in inner for found in models_in(annotation)]
     return models
 
 
-def _models(annotation: object) -> list[type[pydantic.BaseModel]]:
+def models_in(annotation: object) -> list[type[pydantic.BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return [annotation]
-    return [found for inside in typing.get_args(annotation) for found in _models(inside)]
+    return [found for inside in typing.get_args(annotation) for found in models_in(inside)]

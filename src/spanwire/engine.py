@@ -9,7 +9,7 @@ import random as _random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -39,7 +39,7 @@ class Engine:
 
     def __init__(
         self,
-        policy: Policy | Watch | None = None,
+        policy: Policy | Watch[Policy] | None = None,
         *,
         name: str = "default",
         interceptors: Iterable[Any] = (),
@@ -59,6 +59,8 @@ class Engine:
         self.interceptors = Interceptors(interceptors, weakly(self._compose))
         self.pools: list[Callable[[], tuple[int, int]]] = []
         self.used = False
+        self.first: Callable[[], object] = tuple
+        """Called before the first call."""
         self.reloaded: Callable[[], object] = tuple
         """Called after another policy was put in force."""
         self._watching: Handle | None = None
@@ -113,10 +115,10 @@ class Engine:
         """The chain of the policy in force, for one transport's runtime."""
         return self.pipeline.chain(io, self.interceptors.around("call"), self.interceptors.around("attempt"))
 
-    def overridden(self, override: Override, io: Runtime) -> Next:
+    def overridden(self, parts: Mapping[str, Any], io: Runtime) -> Next:
         """The chain that one call asks for."""
         with self._lock:
-            pipeline = self.pipeline.variant(override.parts)
+            pipeline = self.pipeline.variant(parts)
         return pipeline.chain(io, self.interceptors.around("call"), self.interceptors.around("attempt"))
 
     def keep_watch(self, io: Runtime) -> None:
@@ -144,7 +146,9 @@ class Engine:
 
     def open(self, request: httpx.Request) -> tuple[Call, httpx.Request]:
         """A logical call begins with this request, or with a copy of it if the request itself is under way already."""
-        self.used = True
+        if not self.used:
+            self.used = True
+            self.first()
         call = Call(request, self.kit.clock, self.name, self.hash, self.total)
         extensions = request.extensions
         known = extensions.setdefault(CALL, call)
@@ -163,7 +167,7 @@ class Engine:
         call.route, call.idempotent, call.override = (
             override.route,
             override.idempotent,
-            override if override.parts else None,
+            override.parts or None,
         )
         if "timeout" in override.parts:
             timeout = override.parts["timeout"]
@@ -286,10 +290,14 @@ def weakly(method: Callable[[], Any]) -> Callable[[], Any]:
 
 def _copy(request: httpx.Request) -> httpx.Request:
     """The same request once more, without what is known of the call that it is under way in."""
-    extensions = {key: value for key, value in request.extensions.items() if not key.startswith("spanwire.") or key == OVERRIDE}
+    extensions = {
+        key: value for key, value in request.extensions.items() if not key.startswith("spanwire.") or key == OVERRIDE
+    }
     if PHASE_TIMEOUTS in request.extensions:
         extensions["timeout"] = request.extensions[PHASE_TIMEOUTS]
-    copy = httpx.Request(request.method, request.url, headers=request.headers, stream=request.stream, extensions=extensions)
+    copy = httpx.Request(
+        request.method, request.url, headers=request.headers, stream=request.stream, extensions=extensions
+    )
     if isinstance(request.stream, httpx.ByteStream):
         copy.read()
     return copy

@@ -22,7 +22,7 @@ _log = logging.getLogger("spanwire")
 
 DROPPED = counter(
     "spanwire.telemetry.dropped", "{item}", "What telemetry had to leave out.",
-    Attribute("spanwire.telemetry.kind", "What was left out.", values=("listener", "series", "decision", "link", "event")),
+    Attribute("spanwire.telemetry.kind", "What was left out.", values=("listener", "series", "decision", "link")),
 )  # fmt: skip
 
 

@@ -50,4 +50,12 @@ def override(
                 f"override: `{name}` belongs to the client and cannot change for one request: make another client"
             )
     checked = Policy(**{name: None if part is False else part for name, part in parts.items()})
-    return {OVERRIDE: Override(route, idempotent, raise_for_status, {name: getattr(checked, name) for name in parts})}
+    asked = Override(route, idempotent, raise_for_status, {name: getattr(checked, name) for name in parts})
+    return {OVERRIDE: asked, **_phases(asked.parts.get("timeout"))}
+
+
+def _phases(timeout: Any) -> dict[str, Any]:
+    """httpx's own extension for the phases of a request, if the override names any; else the client's stay."""
+    if timeout is None or timeout.model_fields_set.isdisjoint(timeout.phases()):
+        return {}
+    return {"timeout": timeout.phases()}

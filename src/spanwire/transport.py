@@ -59,7 +59,7 @@ def _check_colour(wire: object, method: str, remedy: str) -> None:
         raise ConfigurationError(f"the transport {type(wire).__name__} has no `{method}`: {remedy}")
 
 
-def _engine(policy: Policy | Watch | None, arguments: dict[str, Any]) -> Engine:
+def _engine(policy: Policy | Watch[Policy] | None, arguments: dict[str, Any]) -> Engine:
     providers = Providers(*(arguments.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
     return Engine(policy, providers=providers, **arguments)
 
@@ -79,7 +79,7 @@ class Transport(httpx.BaseTransport):
 
     def __init__(
         self,
-        policy: Policy | Watch | None = None,
+        policy: Policy | Watch[Policy] | None = None,
         wrapped: httpx.BaseTransport | None = None,
         *,
         name: str = "default",
@@ -113,7 +113,7 @@ class Transport(httpx.BaseTransport):
 
     def _attach(self, engine: Engine, wire: httpx.BaseTransport, owner: bool) -> None:
         _check_colour(wire, "handle_request", "a sync client needs one such as httpx.HTTPTransport")
-        wire = engine.telemetry.wired(wire)
+        wire = engine.telemetry.wired(wire, asynchronous=False)
         self._io = SyncRuntime(wire, getattr(engine.kit.clock, "sleep", None))
         self._line = _Line(engine, wire, self._io, owner)
 
@@ -159,7 +159,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        policy: Policy | Watch | None = None,
+        policy: Policy | Watch[Policy] | None = None,
         wrapped: httpx.AsyncBaseTransport | None = None,
         *,
         name: str = "default",
@@ -193,7 +193,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     def _attach(self, engine: Engine, wire: httpx.AsyncBaseTransport, owner: bool) -> None:
         _check_colour(wire, "handle_async_request", "an async client needs one such as httpx.AsyncHTTPTransport")
-        wire = engine.telemetry.wired(wire)
+        wire = engine.telemetry.wired(wire, asynchronous=True)
         self._io = AsyncRuntime(wire, getattr(engine.kit.clock, "asleep", None))
         self._line = _Line(engine, wire, self._io, owner)
 

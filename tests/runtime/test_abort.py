@@ -72,6 +72,24 @@ def test_a_loser_is_aborted_and_did_not_fail(colour: Colour) -> None:
 
 
 @SYNC
+def test_a_wire_that_is_about_to_send_can_see_that_it_is_too_late(colour: Colour) -> None:
+    """Where there is nothing to abort yet: the attempt waits for a connection."""
+
+    class Queue(Wire):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            attempt = request.extensions[ATTEMPT]
+            if attempt.kind == "primary":
+                self.stuck.set()
+                colour.until(lambda: getattr(attempt, "lost", False))
+                raise httpx.ConnectError("it is too late")
+            return httpx.Response(200)
+
+    sends = Sends(colour, Queue())
+    assert colour.run(sends.race()).status_code == 200
+    colour.until(lambda: sends.ended == [BranchLost.__name__])
+
+
+@SYNC
 def test_a_socket_that_is_closed_already_is_no_trouble(colour: Colour) -> None:
     sends = Sends(colour, wire := Wire(OSError(9, "Bad file descriptor")))
     assert colour.run(sends.race()).status_code == 200

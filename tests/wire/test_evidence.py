@@ -26,13 +26,14 @@ ONE = httpx.Limits(max_connections=1)
 class Attempt:
     """What the wire writes on, and nothing else."""
 
-    __slots__ = ("abort", "connect", "peer", "pool_wait")
+    __slots__ = ("abort", "connect", "lost", "peer", "pool_wait")
 
     def __init__(self) -> None:
         self.pool_wait = 0.0
         self.connect: float | None = None
         self.peer: tuple[str, int] | None = None
         self.abort: Callable[[], None] | None = None
+        self.lost = False
 
 
 def attempt(wire: Wire, url: str, **options: Any) -> Attempt:

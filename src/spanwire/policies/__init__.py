@@ -159,7 +159,7 @@ class Policy(Part):
         return built(cls, environment(cls, prefix), "the environment", prefix)
 
     @classmethod
-    def watch(cls, path: str | PathLike[str], interval: float = 5.0) -> Watch:
+    def watch(cls, path: str | PathLike[str], interval: float = 5.0) -> Watch[Self]:
         """A policy that follows a file: clients look at it every `interval` seconds, and put what changed in force.
 
         A file that becomes impossible changes nothing, and is told as `spanwire.config.rejected`.
@@ -167,7 +167,7 @@ class Policy(Part):
         Raises:
             ConfigurationError: as `from_file`, since at first there is no other policy to keep.
         """
-        return Watch(path, interval)
+        return Watch(cls, path, interval)
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

@@ -74,14 +74,19 @@ class Branch:
                 self._attempt = None  # its connection may serve somebody else from now on
 
     def lose(self) -> None:
-        """Cut it off: its sleep ends, and so does its attempt where the wire can end it."""
+        """Cut it off: its sleep ends, and so does its attempt where the wire can end it.
+
+        A wire that is only about to connect or to send looks at `lost`, after it has written `abort`.
+        """
         with self._lock:
             self.lost.set()
             inner = list(self._inner)
-            abort = getattr(self._attempt, "abort", None)
-            if abort is not None:
-                with contextlib.suppress(OSError):
-                    abort()
+            attempt = self._attempt
+            if attempt is not None:
+                attempt.lost = True
+                if attempt.abort is not None:
+                    with contextlib.suppress(OSError):
+                        attempt.abort()
         for branch in inner:
             branch.lose()
 

@@ -12,11 +12,22 @@ from typing import Any, Self
 import httpx
 
 
-def instrumented(wire: Any) -> Any:
+class InstrumentationWarning(UserWarning):
+    """A client is instrumented from outside, so that each of its requests has one span too many."""
+
+
+def is_instrumented(client: Any) -> bool:
+    """Whether `HTTPXClientInstrumentor.instrument_client` was given this client."""
+    return bool(getattr(client, "_is_instrumented_by_opentelemetry", False))
+
+
+def instrumented(wire: Any, asynchronous: bool) -> Any:
     """The wire, seen by what patches httpx's own transports; those themselves are seen already."""
-    if isinstance(wire, httpx.HTTPTransport | httpx.AsyncHTTPTransport):
+    if isinstance(wire, httpx.AsyncHTTPTransport):
+        return _AsyncLate(wire)
+    if isinstance(wire, httpx.HTTPTransport):
         return wire
-    return _Seen(wire) if isinstance(wire, httpx.BaseTransport) else _AsyncSeen(wire)
+    return _AsyncSeen(wire) if asynchronous else _Seen(wire)
 
 
 def _answer(response: httpx.Response) -> SimpleNamespace:
@@ -89,3 +100,11 @@ class _AsyncSeen(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._wire.aclose()
+
+
+class _AsyncLate(_AsyncSeen):
+    """httpx's own, asked for its method each time: it may be patched after the client was made."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = await self._wire.handle_async_request(request)
+        return response

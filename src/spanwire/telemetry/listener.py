@@ -60,10 +60,10 @@ class Telemetry(Listener):
         self._measured = False
         self.suppresses = False
 
-    def wired(self, wire: Any) -> Any:
+    def wired(self, wire: Any, asynchronous: bool) -> Any:
         """The wire, made visible to the contrib instrumentation where that makes the attempts' spans."""
         self.suppresses = self.suppresses or not (getattr(wire, "quiet", False) or isinstance(wire, QUIET))
-        return wire if self._own else instrumented(wire)
+        return wire if self._own else instrumented(wire, asynchronous)
 
     def _is_measured(self) -> bool:
         """Whether anybody measures; once so, always so."""
@@ -133,13 +133,13 @@ class Telemetry(Listener):
 
     def attempt(self, call: Call, attempt: Attempt, request: httpx.Request) -> End | None:
         measured = self._measured or self._is_measured()
-        if not self._own or (call.scope is None and not measured):
+        if call.scope is None and not measured:
             return None
         if call.muted:
             if call.span is not None:
                 inject(request.headers, call.span.get_span_context(), call.scope, call.carries)
             return None
-        return _AttemptSpan(self, call, attempt, request)
+        return _AttemptSpan(self, call, attempt, request) if self._own else _Left(self, call, attempt, request)
 
     def start(self, call: Call, attempt: Attempt, request: httpx.Request) -> Span:
         """The span of an attempt, with the links that were left for it."""
@@ -171,6 +171,13 @@ class Telemetry(Listener):
                 if failed:
                     span.set_status(_ERROR)
             span.end()
+
+    def left(self, call: Call, attempt: Attempt) -> None:
+        """An attempt has ended that another instrumentation tells of: what that does not know."""
+        if attempt.error is not None or (attempt.status or 0) >= 500:
+            call.notable = True
+        if self._measured:
+            self._record_connecting(call, attempt, self._exemplar(call, call.scope))
 
     def _record_connecting(self, call: Call, attempt: Attempt, where: Context) -> None:
         labels = {CLIENT.key: call.client}
@@ -244,3 +251,25 @@ class _AttemptSpan:
         if self._span is not None:
             otel.detach(self._token)
         self._telemetry.ended(self._call, self._attempt, self._span, self._context, self._request)
+
+
+class _Left:
+    """One attempt whose span another instrumentation makes, below the call's; if none does, the origin is told the call's."""
+
+    __slots__ = ("_attempt", "_call", "_telemetry", "_token")
+
+    def __init__(self, telemetry: Telemetry, call: Call, attempt: Attempt, request: httpx.Request) -> None:
+        self._telemetry, self._call, self._attempt = telemetry, call, attempt
+        self._token: Any = None
+        if call.scope is None:
+            return
+        context = INVALID_SPAN.get_span_context()
+        if call.span is not None:
+            context = attempt.context = call.span.get_span_context()
+            self._token = otel.attach(call.scope)
+        inject(request.headers, context, call.scope, call.carries or call.span is None)
+
+    def __call__(self) -> None:
+        if self._token is not None:
+            otel.detach(self._token)
+        self._telemetry.left(self._call, self._attempt)

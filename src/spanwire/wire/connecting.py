@@ -47,6 +47,8 @@ class WireRequest(httpcore2.Request):
             self.attempt.pool_wait = self.clock() - self.entered
             self.attempt.peer = line.peer
             self.attempt.abort = line.abort
+            if self.attempt.lost:  # while it waited for the connection
+                raise httpcore2.ReadError("the request lost its race before it was sent")
 
     def failed(self, error: BaseException) -> None:
         """No response came. After a pool timeout or a cancellation, it may never have left the queue."""

@@ -27,6 +27,8 @@ class Attempt(Protocol):
     """The socket's other end: the origin or the proxy; None for a Unix socket."""
     abort: Callable[[], None] | None
     """Cuts the request off from another thread; None where that is not needed, or others share the connection."""
+    lost: bool
+    """Whether the request lost its race, and is not to be sent any more."""
 
 
 def provably_unsent(error: BaseException) -> bool:
