@@ -79,6 +79,8 @@ class Attempt:
     """Address and port of the socket's other end."""
     abort: Callable[[], None] | None = None
     """Cuts it off from another thread; None if nothing is under way, or nobody knows how."""
+    lost = False
+    """Whether it lost its race: the wire, which may have kept it waiting, does not send it any more."""
     context: Any = None
     """The telemetry's reference to its span, for links."""
     aside = False

@@ -123,7 +123,7 @@ class _Client(Handles):
                 f"{self!r} was given to `instrument_client`, which makes a span around each request beside those that "
                 "spanwire makes: leave it out, or choose `attempt_spans=\"instrumentation\"` and instrument() in its place",
                 InstrumentationWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _warn_unclosed(self) -> None:

@@ -154,6 +154,8 @@ def test_attempts_can_be_left_to_the_instrumentation(
         assert sent(site) == ids(telemetry.attempt_spans)
     assert [attempt.status for attempt in spanwire.report(response).attempts] == [503, 200]
     assert telemetry.metric("spanwire.retry.attempts") == 1
+    connects = wire in ("httpcore2", "aiohttp")
+    assert telemetry.metric("spanwire.connect.duration") == (1 if connects else 0), "ours, where the wire tells it"
 
 
 @pytest.mark.parametrize("wire", ["httpcore2", "httpx"])
@@ -294,6 +296,7 @@ def test_an_instrumented_client_of_ours_says_once_that_this_makes_a_second_span(
     with pytest.warns(spanwire.InstrumentationWarning, match="instrument_client") as caught:
         assert client.get(site.url).status_code == 200
     assert len(caught) == 1
+    assert not driver.is_sync or caught[0].filename == __file__
     assert client.get(site.url).status_code == 200, "and no more"
     assert scopes(telemetry.attempt_spans).count(THEIRS) == 2
     assert scopes(telemetry.attempt_spans).count("spanwire") == 2
