@@ -13,16 +13,23 @@ from pathlib import Path
 import certifi
 import pytest
 
+if os.environ.get("SPANWIRE_TEST_HTTPX2"):  # before anything imports httpx: here, and in the processes of the tests
+    import httpx2
+
+    httpx2.alias_httpx()
+    paths = [str(Path(__file__).with_name("aliased")), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
 from spanwire.testing import FakeClock, FaultyOrigin, Recorder, SpanwireTelemetry
 from tests.testing.colours import COLOURS, Colour
 
 if not importlib.metadata.entry_points(group="pytest11", name="spanwire"):  # it is not installed: on PYTHONPATH only
-    pytest_plugins = ["spanwire.testing.plugin"]
+    pytest_plugins = ["_spanwire_pytest"]
 
 LONGEST = 30.0
 """Seconds that a test may take, its fixtures included; `@pytest.mark.timeout(seconds)` asks for more."""
 
-KEPT = ("SPANWIRE_REQUIRE_COMPONENTS",)
+KEPT = ("SPANWIRE_REQUIRE_COMPONENTS", "SPANWIRE_TEST_HTTPX2")
 for name in [*os.environ]:  # what the developer's machine has set up is not under test
     if (name.startswith(("OTEL_", "SPANWIRE_")) or name.lower().endswith("_proxy")) and name not in KEPT:
         del os.environ[name]

@@ -221,6 +221,7 @@ _VOLATILE = (
     (re.compile(r", waited [\d.]+ ms for a connection|\bwaited [\d.]+ ms for a connection"), ""),
     (re.compile(r"(?m)^( +time:?) .*$"), r"\1"),
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b"), "TIME"),
+    (re.compile(r"\([^()]*; attempts: \d+\)"), "(...)"),
     (re.compile(r"deadline_left [\d.]+"), "deadline_left N"),
     (re.compile(r"\b\d+\.\d+(e-\d+)?\b"), "N"),
     (re.compile(r"[\u2501\u2500]{2,}|(?<= )[\u2501\u2500](?=$)", re.MULTILINE), ""),

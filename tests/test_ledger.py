@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import pytest
 
-from spanwire.decisions import Attribute, Count, Decision, counter, updown
+from spanwire.decisions import CLIENT, Attribute, Count, Decision, counter, updown
 from spanwire.ledger import DROPPED, OTHER, Account, Book, Cell, Observation
 from tests.integration.counting import declared_here
 
@@ -170,6 +170,34 @@ def test_what_is_counted_after_the_client_was_closed_still_counts() -> None:
     assert told(book, _World.pages) == {("library", ()): 3}
     book.close(account)
     assert told(book, _World.pages) == {("library", ()): 3}
+
+
+def test_accounts_of_one_name_share_the_room_for_labels_however_many_there_were() -> None:
+    book = Book()
+    for number in range(10):
+        account = opened(book)
+        account.cell(_World.loans, f"shelf {number}", "red").value += 1
+        book.close(account)
+    assert told(book, _World.loans) == {
+        ("library", ("shelf 0", "red")): 1,
+        ("library", ("shelf 1", "red")): 1,
+        ("library", (OTHER, "red")): 8,
+    }
+
+
+def test_names_of_clients_beyond_the_limit_are_told_together_and_counted() -> None:
+    """The name of a client is by default the host of its base URL: a program may have clients for any number of them."""
+    book = Book()
+    for number in range(CLIENT.limit + 10):
+        for _ in range(2):
+            account = opened(book, f"client {number}")
+            account.cell(_World.pages).value += 1
+            book.close(account)
+    names = {name for name, _ in told(book, _World.pages)}
+    assert len(names) == CLIENT.limit + 1
+    assert told(book, _World.pages)[OTHER, ()] == 20
+    assert told(book, DROPPED)[OTHER, ("series",)] == 20
+    assert account.client == f"client {CLIENT.limit + 9}", "its own name it keeps"
 
 
 def test_a_book_keeps_no_ended_account_alive() -> None:

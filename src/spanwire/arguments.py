@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import httpx
 
 from ._version import __version__
+from .engine import EngineArguments
 from .policies import Policy
 
 USER_AGENT = f"spanwire/{__version__}"
@@ -35,6 +36,19 @@ class HTTPXArguments(TypedDict, total=False):
     base_url: httpx.URL | str
     transport: Any
     default_encoding: Any
+
+
+class ClientArguments(EngineArguments, HTTPXArguments, total=False):
+    """Every argument of a client but its name and policy."""
+
+    raise_for_status: bool
+
+
+def parted(given: ClientArguments) -> tuple[EngineArguments, HTTPXArguments]:
+    """The arguments of the engine, and those of httpx with whatever is unknown, which httpx refuses by its name."""
+    ours: Any = {name: value for name, value in given.items() if name in EngineArguments.__annotations__}
+    theirs: Any = {name: value for name, value in given.items() if name not in ours and name != "raise_for_status"}
+    return ours, theirs
 
 
 def completed(given: HTTPXArguments, policy: Policy) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random as _random
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Unpack
 
 import httpx
 
-from .arguments import HTTPXArguments, completed, name_of, user_agent
+from .arguments import ClientArguments, HTTPXArguments, completed, name_of, parted, user_agent
 from .authentication import CallAuth, sends_requests
 from .call import OVERRIDE, Call
 from .cookies import Cookies
@@ -19,9 +18,8 @@ from .figures import figures
 from .interceptors import Interceptors
 from .loading import Watch
 from .policies import Handles, Policy
-from .redact import redacted_text
-from .signals import Listener
-from .telemetry import InstrumentationWarning, Providers, is_instrumented
+from .redact import redacted, redacted_text
+from .telemetry import InstrumentationWarning, is_instrumented
 from .transport import AsyncTransport, Transport
 from .wire import async_wire, sync_wire
 
@@ -37,26 +35,26 @@ class _Client(Handles):
     _given: HTTPXArguments
 
     def _set_up(
-        self,
-        policy: Policy | Watch[Policy] | None,
-        name: str | None,
-        arguments: HTTPXArguments,
-        raise_for_status: bool,
-        **engine: Any,
+        self, policy: Policy | Watch[Policy] | None, name: str | None, arguments: ClientArguments
     ) -> dict[str, Any]:
         """Make the engine; the arguments for httpx's constructor come back."""
-        providers = Providers(*(engine.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
-        self._engine = Engine(policy, name=name or name_of(arguments), providers=providers, **engine)
-        self._given = arguments
-        self._raises_for_status = raise_for_status
+        ours, self._given = parted(arguments)
+        self._engine = Engine(policy, name=name or name_of(self._given), **ours)
+        self._raises_for_status = arguments.get("raise_for_status", False)
         self._engine.reloaded = weakly(self._retime)
         self._engine.first = weakly(self._warn_instrumented)
-        ready = completed(arguments, self._engine.policy)
+        ready = completed(self._given, self._engine.policy)
         ready["mounts"] = {
             pattern: None if wire is None else self._wrapped(wire)
             for pattern, wire in (ready.get("mounts") or {}).items()
         }
         return ready
+
+    def _begin(self) -> None:
+        """httpx's constructor is done, and so is the client."""
+        self._cookies = Cookies(self._cookies.jar)
+        user_agent(self._given, self.headers)
+        self._engine.begin()
 
     def _wrapped(self, wire: Any) -> Any:
         raise NotImplementedError
@@ -121,7 +119,7 @@ class _Client(Handles):
         if is_instrumented(self):
             warnings.warn(
                 f"{self!r} was given to `instrument_client`, which makes a span around each request beside those that "
-                "spanwire makes: leave it out, or choose `attempt_spans=\"instrumentation\"` and instrument() in its place",
+                'spanwire makes: leave it out, or choose `attempt_spans="instrumentation"` and instrument() in its place',
                 InstrumentationWarning,
                 stacklevel=7,
             )
@@ -143,6 +141,7 @@ class _Client(Handles):
     _cookies: httpx.Cookies
     auth: Any
     timeout: Any
+    headers: httpx.Headers
 
 
 def _raise_for_status(response: httpx.Response) -> None:
@@ -150,7 +149,10 @@ def _raise_for_status(response: httpx.Response) -> None:
     try:
         response.raise_for_status()
     except httpx.HTTPStatusError as error:
-        raise httpx.HTTPStatusError(redacted_text(str(error)), request=error.request, response=error.response) from None
+        message = str(error)
+        for url in filter(None, (str(error.request.url), response.headers.get("location"))):
+            message = message.replace(url, redacted(url))
+        raise httpx.HTTPStatusError(redacted_text(message), request=error.request, response=error.response) from None
 
 
 class Client(_Client, httpx.Client):
@@ -178,25 +180,10 @@ class Client(_Client, httpx.Client):
         *,
         name: str | None = None,
         policy: Policy | Watch[Policy] | None = None,
-        interceptors: Iterable[Any] = (),
-        listeners: Iterable[Listener] = (),
-        raise_for_status: bool = False,
-        tracer_provider: Any = None,
-        meter_provider: Any = None,
-        logger_provider: Any = None,
-        attempt_spans: str = "own",
-        clock: Callable[[], float] | None = None,
-        random: _random.Random | None = None,
-        **arguments: Unpack[HTTPXArguments],
+        **arguments: Unpack[ClientArguments],
     ) -> None:
-        ready = self._set_up(
-            policy, name, arguments, raise_for_status, interceptors=interceptors, listeners=listeners, tracer_provider=tracer_provider,
-            meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
-        )  # fmt: skip
-        super().__init__(**ready)
-        self._cookies = Cookies(self._cookies.jar)
-        user_agent(arguments, self.headers)
-        self._engine.begin()
+        super().__init__(**self._set_up(policy, name, arguments))
+        self._begin()
 
     def _wrapped(self, wire: httpx.BaseTransport) -> Transport:
         return wire if isinstance(wire, Transport) else Transport.of(self._engine, wire)
@@ -272,25 +259,10 @@ class AsyncClient(_Client, httpx.AsyncClient):
         *,
         name: str | None = None,
         policy: Policy | Watch[Policy] | None = None,
-        interceptors: Iterable[Any] = (),
-        listeners: Iterable[Listener] = (),
-        raise_for_status: bool = False,
-        tracer_provider: Any = None,
-        meter_provider: Any = None,
-        logger_provider: Any = None,
-        attempt_spans: str = "own",
-        clock: Callable[[], float] | None = None,
-        random: _random.Random | None = None,
-        **arguments: Unpack[HTTPXArguments],
+        **arguments: Unpack[ClientArguments],
     ) -> None:
-        ready = self._set_up(
-            policy, name, arguments, raise_for_status, interceptors=interceptors, listeners=listeners, tracer_provider=tracer_provider,
-            meter_provider=meter_provider, logger_provider=logger_provider, attempt_spans=attempt_spans, clock=clock, random=random,
-        )  # fmt: skip
-        super().__init__(**ready)
-        self._cookies = Cookies(self._cookies.jar)
-        user_agent(arguments, self.headers)
-        self._engine.begin()
+        super().__init__(**self._set_up(policy, name, arguments))
+        self._begin()
 
     def _wrapped(self, wire: httpx.AsyncBaseTransport) -> AsyncTransport:
         return wire if isinstance(wire, AsyncTransport) else AsyncTransport.of(self._engine, wire)

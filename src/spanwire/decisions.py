@@ -184,7 +184,7 @@ def labels_of(decision: type[Decision], metric: Metric) -> tuple[str, ...]:
 # -- attributes that several policies speak of ---------------------------------------------------------------------
 
 CLIENT = Attribute(
-    "spanwire.client.name", "The client's name: `name=`, else the host of its base URL.", limit=32, example="billing"
+    "spanwire.client.name", "The client's name: `name=`, else the host of its base URL.", limit=128, example="billing"
 )
 ENFORCED = Attribute(
     "spanwire.enforced", "False where the policy only observes and refused nothing.", values=("true", "false")

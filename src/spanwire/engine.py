@@ -5,12 +5,13 @@ A client or transport owns one engine; an engine knows nothing of its owner, so 
 
 from __future__ import annotations
 
+import contextlib
 import random as _random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 
@@ -34,6 +35,29 @@ from .telemetry import Providers, Telemetry
 from .wire.fork import renew_after_fork
 
 
+class EngineArguments(TypedDict, total=False):
+    """What every client and transport of ours accepts.
+
+    Args:
+        interceptors: interceptors and middleware, the first outermost.
+        listeners: what hears of calls and decisions.
+        tracer_provider, meter_provider, logger_provider: OpenTelemetry providers; by default the global ones.
+        attempt_spans: "own" (default): one CLIENT span per attempt by spanwire. "instrumentation": by
+            opentelemetry-instrumentation-httpx, for services that rely on its hooks.
+        clock: seconds that only grow, default `time.monotonic`; for tests.
+        random: the `random.Random` behind jitter; for tests.
+    """
+
+    interceptors: Iterable[Any]
+    listeners: Iterable[Listener]
+    tracer_provider: Any
+    meter_provider: Any
+    logger_provider: Any
+    attempt_spans: str
+    clock: Callable[[], float] | None
+    random: _random.Random | None
+
+
 class Engine:
     """What the clients and transports of both colours share."""
 
@@ -44,16 +68,19 @@ class Engine:
         name: str = "default",
         interceptors: Iterable[Any] = (),
         listeners: Iterable[Listener] = (),
-        providers: Providers | None = None,
+        tracer_provider: Any = None,
+        meter_provider: Any = None,
+        logger_provider: Any = None,
         attempt_spans: str = "own",
         clock: Callable[[], float] | None = None,
         random: _random.Random | None = None,
     ) -> None:
+        providers = Providers(tracer_provider, meter_provider, logger_provider)
         self.watch = policy if isinstance(policy, Watch) else None
         self.policy = _checked(policy.policy if isinstance(policy, Watch) else policy)
         self.name = name
         self.account = Account(name)
-        self.telemetry = Telemetry(self.account, providers or Providers(), attempt_spans)
+        self.telemetry = Telemetry(self.account, providers, attempt_spans)
         self.signals = Signals(self.account, (self.telemetry, *listeners), clock or time.monotonic)
         self.kit = Kit(name, clock or time.monotonic, time.time, random or _random.Random(), self.signals)
         self.interceptors = Interceptors(interceptors, weakly(self._compose))
@@ -264,7 +291,8 @@ def _failed(signals: Signals, call: Call, error: BaseException) -> None:
             call.error = error_type(error)
         signals.close(call)
     if isinstance(error, Exception):
-        error.report = Report(call)  # type: ignore[attr-defined]
+        with contextlib.suppress(Exception):  # an error that cannot be written on comes through as it is
+            error.report = Report(call)  # type: ignore[attr-defined]
 
 
 def _body_ended(body: Body, error: BaseException | None) -> None:

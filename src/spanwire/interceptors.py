@@ -71,7 +71,7 @@ class Interceptors:
         with self._lock:
             found = [item for item in self._kept if item[0] is interceptor]
             if not found:
-                raise ValueError(f"{interceptor!r} is not among the client's interceptors")
+                raise ValueError(f"this {type(interceptor).__name__} is not among the client's interceptors")
             self._kept.remove(found[0])
         self._changed()
 
@@ -104,7 +104,7 @@ class Interceptors:
             layer = _Guarded(one)
         else:
             raise ConfigurationError(
-                f"`interceptors` has {one!r}, which is neither an interceptor nor a middleware: give it one of "
+                f"`interceptors` has a {type(one).__name__}, which is neither an interceptor nor a middleware: give it one of "
                 f"{', '.join(_HOOKS)}, or make it `async def middleware(request, call, io)`"
             )
         with self._lock:

@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from .decisions import METRICS, Attribute, Count, Decision, Metric, counter, labels_of
+from .decisions import CLIENT, METRICS, Attribute, Count, Decision, Metric, counter, labels_of
+from .redact import place_of
 
 OTHER = "_other"
 _log = logging.getLogger("spanwire")
@@ -44,6 +45,8 @@ class Observation(NamedTuple):
 
 
 Labels = tuple[str, ...]
+Seen = dict[str, set[str]]
+"""The different values that each attribute has had."""
 Observe = Callable[[], Iterable[Observation]]
 
 
@@ -52,11 +55,13 @@ class Account:
 
     def __init__(self, client: str) -> None:
         self.client = client
+        self.label = client
+        """The client's name in metrics: `_other` if too many names were told before it."""
         self.cells: dict[Metric, dict[Labels, Cell]] = {}
         self.observe: Observe = tuple
         self.observed: frozenset[Metric] = frozenset()
         """The metrics that `observe` speaks of; what it says of a counter adds to the counter's cell."""
-        self._seen: dict[str, set[str]] = {}
+        self._seen: Seen = {}
         self._told: dict[tuple[Metric, Labels], float] = {}
         """The most that was told of each counter that `observe` speaks of."""
         self._lock = threading.Lock()
@@ -79,8 +84,7 @@ class Account:
 
     def bounded(self, attribute: Attribute, label: str) -> str:
         """The label, or `_other`, counted, once the attribute has had its fill of different ones."""
-        with self._lock:
-            kept = self._bounded(attribute, label)
+        kept = self._bounded(attribute, label)
         if kept != label:
             self.cell(DROPPED, "series").value += 1
         return kept
@@ -88,11 +92,19 @@ class Account:
     def _bounded(self, attribute: Attribute, label: str) -> str:
         if attribute.values or not attribute.limit:
             return label
-        seen = self._seen.setdefault(attribute.key, set())
-        if label in seen or len(seen) < attribute.limit:
-            seen.add(label)
-            return label
+        with _folding:
+            seen = self._seen.setdefault(attribute.key, set())
+            if label in seen or len(seen) < attribute.limit:
+                seen.add(label)
+                return label
         return OTHER
+
+    def share(self, seen: Seen) -> None:
+        """Bound labels together with other accounts of this name: clients may come and go faster than anybody looks."""
+        with _folding:
+            for key, labels in self._seen.items():
+                seen.setdefault(key, set()).update(labels)
+            self._seen = seen
 
     def count(self, decision: Decision) -> None:
         """Add a decision to the counters that it declares."""
@@ -133,9 +145,9 @@ class Account:
             for kept, value, labels in self.observe():
                 if kept is metric:
                     found[labels] = found.get(labels, 0) + value
-        except Exception:
+        except Exception as error:
             self.cell(DROPPED, "listener").value += 1
-            _log.debug("the values of now cannot be told", exc_info=True)
+            _log.debug("the values of now cannot be told: %s", place_of(error))
         return found
 
     def _grown(self, metric: Metric) -> dict[Labels, float]:
@@ -192,6 +204,8 @@ class Book:
         self._ended: deque[Account] = deque()
         self._sums: dict[tuple[str, Metric, Labels], float] = {}
         """What ended clients have counted, by client name."""
+        self._seen: dict[str, Seen] = {}
+        """The labels of each client name."""
         self._lock = threading.Lock()
         _books.add(self)
 
@@ -199,6 +213,10 @@ class Book:
         """From now on the account's numbers are told."""
         with self._lock:
             self._settle()
+            if account.client not in self._seen and len(self._seen) >= CLIENT.limit:
+                account.label = OTHER
+                account.cell(DROPPED, "series").value += 1
+            account.share(self._seen.setdefault(account.label, {}))
             self._open.add(account)
 
     def close(self, account: Account) -> None:
@@ -213,7 +231,7 @@ class Book:
                 continue
             self._open.discard(account)
             for metric, value, labels in account.sums():
-                key = (account.client, metric, labels)
+                key = (account.label, metric, labels)
                 self._sums[key] = self._sums.get(key, 0) + value
 
     def read(self, metric: Metric) -> dict[tuple[str, Labels], float]:
@@ -224,7 +242,7 @@ class Book:
             found = {(client, labels): value for (client, kept, labels), value in self._sums.items() if kept is metric}
         for account in accounts:
             for labels, value in account.read(metric).items():
-                key = (account.client, labels)
+                key = (account.label, labels)
                 found[key] = found.get(key, 0) + value
         return found
 
@@ -237,10 +255,13 @@ class Book:
             account.clear()
 
 
+_folding = threading.Lock()
 _books: weakref.WeakSet[Book] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    global _folding
+    _folding = threading.Lock()
     for book in list(_books):
         book.after_fork()
 

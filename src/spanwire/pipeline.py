@@ -106,8 +106,8 @@ def _attempt(kit: Kit, io: Runtime) -> Next:
             if end is not None:
                 try:
                     end()
-                except Exception:
-                    signals.failed(end)
+                except Exception as error:
+                    signals.failed(end, error)
 
     return attempt
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from urllib.parse import unquote_plus
 
 import httpx
@@ -27,8 +28,9 @@ ALWAYS_HIDDEN = frozenset(
         "x-goog-signature",
     }
 )
-_USERINFO = re.compile(r"(?<=://)[^/?#@\s]*@")
-_QUERY = re.compile(r"\?[^\s#'\"]*")
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_QUERY = re.compile(r"\?[^\s#]*")
+_FRAGMENT = re.compile(r"(://[^\s#]*)#\S*?(?=['\")>,.;:]*(?:\s|$))")
 _shown: frozenset[str] = frozenset(filter(None, os.environ.get("SPANWIRE_SHOW_QUERY", "").split(",")))
 
 
@@ -38,7 +40,8 @@ def redacted(url: httpx.URL | str, origin: str = "") -> str:
     Give the `origin` where it is known already: httpx makes it anew each time.
     """
     if isinstance(url, str):
-        return redacted_text(url.partition("#")[0])
+        head, mark, query = url.partition("#")[0].partition("?")
+        return _USERINFO.sub(f"{HIDDEN}:{HIDDEN}@", head) + mark + _query(query)
     path, mark, query = url.raw_path.decode("ascii", "replace").partition("?")
     text = (origin or target_of(url).origin) + path
     if url.userinfo:
@@ -47,9 +50,21 @@ def redacted(url: httpx.URL | str, origin: str = "") -> str:
 
 
 def redacted_text(text: str) -> str:
-    """A text with the credentials and queries of every URL in it hidden."""
-    text = _USERINFO.sub(f"{HIDDEN}:{HIDDEN}@", text)
-    return _QUERY.sub(lambda found: "?" + _query(found[0][1:]), text) if "://" in text and "?" in text else text
+    """A text with the credentials, queries and fragments of every URL in it hidden."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(_hidden, _FRAGMENT.sub(r"\1", _USERINFO.sub(f"{HIDDEN}:{HIDDEN}@", text)))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """A query in a text, without the marks that stand around the URL or end the sentence."""
+    query = found[0].rstrip("'\")>,.;:")
+    return "?" + _query(query[1:]) + found[0][len(query) :]
+
+
+def place_of(error: BaseException) -> str:
+    """An error by its class and the places that it came through, without its message: that is of whoever raised it."""
+    return "".join([f"{type(error).__qualname__}\n", *traceback.format_tb(error.__traceback__)])
 
 
 def _query(query: str) -> str:

@@ -15,6 +15,7 @@ from .call import Attempt, Call
 from .decisions import Decision
 from .ledger import DROPPED, Account, Cell
 from .metrics import ATTEMPT_COUNT, CALL_ATTEMPTS, DEADLINE_USED, PHASE_TIME
+from .redact import place_of
 
 _log = logging.getLogger("spanwire")
 
@@ -75,8 +76,8 @@ class Signals:
         for listener in self.listeners:
             try:
                 listener.opened(call)
-            except Exception:
-                self.failed(listener)
+            except Exception as error:
+                self.failed(listener, error)
 
     def close(self, call: Call) -> None:
         """A call has ended; later calls of this change nothing."""
@@ -102,8 +103,8 @@ class Signals:
         for listener in self.listeners:
             try:
                 listener.closed(call)
-            except Exception:
-                self.failed(listener)
+            except Exception as error:
+                self.failed(listener, error)
 
     def _ending(self, attempts: int, outcome: str | None) -> Cell:
         """The cell of calls that ended so, remembered for small numbers of attempts."""
@@ -122,8 +123,8 @@ class Signals:
         for listener in self.listeners:
             try:
                 end = listener.attempt(call, attempt, request)
-            except Exception:
-                self.failed(listener)
+            except Exception as error:
+                self.failed(listener, error)
             else:
                 if end is not None:
                     first = end if first is None else _Both(self, end, first)
@@ -133,8 +134,8 @@ class Signals:
         """What began has ended: the listeners that wanted to hear it do, the innermost first."""
         try:
             end()
-        except Exception:
-            self.failed(end)
+        except Exception as error:
+            self.failed(end, error)
 
     @contextlib.contextmanager
     def wait(self, call: Call, kind: str, seconds: float | None = None) -> Iterator[None]:
@@ -153,8 +154,8 @@ class Signals:
         for listener in self.listeners:
             try:
                 yield listener.wait(call, kind, seconds)
-            except Exception:
-                self.failed(listener)
+            except Exception as error:
+                self.failed(listener, error)
 
     # -- decisions -------------------------------------------------------------------------------------------------
 
@@ -166,18 +167,18 @@ class Signals:
         for listener in (*self.listeners, *EVERYWHERE):
             try:
                 listener.decided(call, decision)
-            except Exception:
-                self.failed(listener)
+            except Exception as error:
+                self.failed(listener, error)
 
     def link(self, call: Call, context: object, relation: str) -> None:
         """Link the call's span to its cause."""
         if context is not None and not call.link(context, relation):
             self.account.cell(DROPPED, "link").value += 1
 
-    def failed(self, listener: object) -> None:
+    def failed(self, listener: object, error: Exception) -> None:
         """A listener failed: it is counted, and the call goes on."""
         self.account.cell(DROPPED, "listener").value += 1
-        _log.debug("the listener %r failed; the call goes on", listener, exc_info=True)
+        _log.debug("the listener %s failed, and the call goes on: %s", type(listener).__qualname__, place_of(error))
 
 
 class _Both:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import random as _random
-from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import httpx
 
 from .call import Call
-from .engine import Engine
+from .engine import Engine, EngineArguments
 from .errors import ConfigurationError
 from .loading import Watch
 from .policies import Policy
 from .runtime.anyio import AsyncRuntime
 from .runtime.protocol import Next
 from .runtime.sync import SyncRuntime, run
-from .signals import Listener
-from .telemetry import Providers
 from .wire import async_wire, sync_wire
 
 
@@ -59,11 +55,6 @@ def _check_colour(wire: object, method: str, remedy: str) -> None:
         raise ConfigurationError(f"the transport {type(wire).__name__} has no `{method}`: {remedy}")
 
 
-def _engine(policy: Policy | Watch[Policy] | None, arguments: dict[str, Any]) -> Engine:
-    providers = Providers(*(arguments.pop(f"{kind}_provider") for kind in ("tracer", "meter", "logger")))
-    return Engine(policy, providers=providers, **arguments)
-
-
 class Transport(httpx.BaseTransport):
     """The pipeline for an existing sync client: `httpx.Client(transport=spanwire.Transport(policy))`.
 
@@ -71,7 +62,7 @@ class Transport(httpx.BaseTransport):
         policy: a `Policy` (default `Policy()`), or `Policy.watch(path)`.
         wrapped: the transport that sends; by default spanwire's own, made from `policy.connection`.
         name: the client's name in telemetry.
-        interceptors, listeners, tracer_provider, meter_provider, logger_provider, attempt_spans, clock, random: as for `Client`.
+        arguments: `interceptors`, `listeners`, `tracer_provider` and the others of `spanwire.Client`.
 
     Each request is a call of its own: redirects and auth flows of the client above it are not one call, as they are in
     `spanwire.Client`.
@@ -83,22 +74,9 @@ class Transport(httpx.BaseTransport):
         wrapped: httpx.BaseTransport | None = None,
         *,
         name: str = "default",
-        interceptors: Iterable[Any] = (),
-        listeners: Iterable[Listener] = (),
-        tracer_provider: Any = None,
-        meter_provider: Any = None,
-        logger_provider: Any = None,
-        attempt_spans: str = "own",
-        clock: Callable[[], float] | None = None,
-        random: _random.Random | None = None,
+        **arguments: Unpack[EngineArguments],
     ) -> None:
-        engine = _engine(
-            policy,
-            {
-                "name": name, "interceptors": interceptors, "listeners": listeners, "tracer_provider": tracer_provider, "meter_provider": meter_provider,
-                "logger_provider": logger_provider, "attempt_spans": attempt_spans, "clock": clock, "random": random,
-            },
-        )  # fmt: skip
+        engine = Engine(policy, name=name, **arguments)
         connection = engine.policy.connection
         wire = sync_wire(connection.wire, **connection.transport_arguments()) if wrapped is None else wrapped
         self._attach(engine, wire, owner=True)
@@ -163,22 +141,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         wrapped: httpx.AsyncBaseTransport | None = None,
         *,
         name: str = "default",
-        interceptors: Iterable[Any] = (),
-        listeners: Iterable[Listener] = (),
-        tracer_provider: Any = None,
-        meter_provider: Any = None,
-        logger_provider: Any = None,
-        attempt_spans: str = "own",
-        clock: Callable[[], float] | None = None,
-        random: _random.Random | None = None,
+        **arguments: Unpack[EngineArguments],
     ) -> None:
-        engine = _engine(
-            policy,
-            {
-                "name": name, "interceptors": interceptors, "listeners": listeners, "tracer_provider": tracer_provider, "meter_provider": meter_provider,
-                "logger_provider": logger_provider, "attempt_spans": attempt_spans, "clock": clock, "random": random,
-            },
-        )  # fmt: skip
+        engine = Engine(policy, name=name, **arguments)
         connection = engine.policy.connection
         wire = async_wire(connection.wire, **connection.transport_arguments()) if wrapped is None else wrapped
         self._attach(engine, wire, owner=True)

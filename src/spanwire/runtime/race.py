@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from ..redact import place_of
+
 T = TypeVar("T")
 _log = logging.getLogger("spanwire")
 
@@ -79,5 +81,5 @@ class Race(Generic[T]):
             with anyio.CancelScope(shield=True):
                 try:
                     await self._discard(self._values.pop(index))
-                except Exception:
-                    _log.debug("what lost a race could not be discarded", exc_info=True)
+                except Exception as error:
+                    _log.debug("what lost a race could not be discarded: %s", place_of(error))

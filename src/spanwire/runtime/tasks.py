@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..errors import ClientClosed
+from ..redact import place_of
 from .background import own_context
 from .protocol import Handle
 
@@ -46,8 +47,8 @@ async def _logged(work: Work, name: str) -> None:
         await work()
     except ClientClosed:
         pass
-    except Exception:
-        _log.warning("the background work %r ended by an error", name, exc_info=True)
+    except Exception as error:
+        _log.warning("the background work %r ended by an error: %s", name, place_of(error))
 
 
 class LoopHandle:

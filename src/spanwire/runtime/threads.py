@@ -17,6 +17,7 @@ import httpx
 
 from ..call import ATTEMPT
 from ..errors import ClientClosed
+from ..redact import place_of
 from .background import own_context
 from .run import run
 
@@ -125,9 +126,9 @@ def _background(trunk: Branch, branch: Branch, work: Callable[[], Coroutine[Any,
         run(work())
     except BranchLost:
         pass
-    except Exception:
+    except Exception as error:
         if not branch.lost.is_set():  # whatever it met while it was cut off is of no interest
-            _log.warning("the background work %r ended by an error", name, exc_info=True)
+            _log.warning("the background work %r ended by an error: %s", name, place_of(error))
     finally:
         trunk.ended(branch)
 
@@ -299,5 +300,5 @@ class Race(Generic[T]):
             return
         try:
             run(self._discard(value))
-        except Exception:
-            _log.debug("what lost a race could not be discarded", exc_info=True)
+        except Exception as error:
+            _log.debug("what lost a race could not be discarded: %s", place_of(error))

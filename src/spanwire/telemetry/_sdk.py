@@ -226,4 +226,4 @@ def _quietly(work: Work) -> None:
     try:
         work()
     except Exception as error:
-        _log.warning("telemetry ended badly: %s", error)
+        _log.warning("telemetry ended badly: %s", redacted_text(str(error)))

@@ -135,7 +135,7 @@ class Conventions:
         return found or self._outcomes.keep(key, self._call_duration(call, outcome))
 
     def _call_duration(self, call: Call, outcome: str) -> Attributes:
-        found: Attributes = {CLIENT.key: call.client, METHOD.key: method_of(call.method), OUTCOME.key: outcome}
+        found: Attributes = {CLIENT.key: self._account.label, METHOD.key: method_of(call.method), OUTCOME.key: outcome}
         if call.route is not None:
             found[ROUTE.key] = self._account.bounded(ROUTE, call.route)
         if call.error is not None:
@@ -159,7 +159,7 @@ class Conventions:
         protocol: bytes | None,
         route: str | None,
     ) -> Attributes:
-        found: Attributes = {CLIENT.key: self._account.client, METHOD.key: method_of(method), **self._server(target)}
+        found: Attributes = {CLIENT.key: self._account.label, METHOD.key: method_of(method), **self._server(target)}
         if status is not None:
             found[STATUS.key] = status
         if error is not None or (status or 0) >= 400:

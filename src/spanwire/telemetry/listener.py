@@ -180,7 +180,7 @@ class Telemetry(Listener):
             self._record_connecting(call, attempt, self._exemplar(call, call.scope))
 
     def _record_connecting(self, call: Call, attempt: Attempt, where: Context) -> None:
-        labels = {CLIENT.key: call.client}
+        labels = {CLIENT.key: self._account.label}
         if attempt.connect is not None:
             self._histograms[metrics.CONNECT].record(attempt.connect, labels, where)
         if attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
@@ -223,7 +223,7 @@ class Telemetry(Listener):
         }
         context = self._exemplar(call, call.scope) if call is not None else NOWHERE
         self._histograms[metric].record(
-            getattr(decision, move.value), {CLIENT.key: self._account.client, **labels}, context
+            getattr(decision, move.value), {CLIENT.key: self._account.label, **labels}, context
         )
 
 

@@ -16,6 +16,8 @@ WHY_NOT = reason(
     "budget", "deadline", "retry_after_too_long", "cancelled",
     brief="Why no further attempt was made.",
 )  # fmt: skip
+DENIED_FOR = reason(*(why for why in WHY_NOT.values if why != "max_attempts"), brief=WHY_NOT.brief)
+EXHAUSTED = reason("max_attempts", brief=WHY_NOT.brief)
 ATTEMPT = Attribute("spanwire.retry.attempt", "The number of the attempt that has just failed, from 1.")
 ATTEMPTS_LEFT = Attribute("spanwire.retry.attempts_left", "Attempts that the policy would still have allowed.")
 OUTCOME = Attribute("spanwire.retry.outcome", "The status or the error of that attempt.", example="503")
@@ -57,7 +59,7 @@ class Denied(Decision):
     NOTABLE: ClassVar[bool] = True
     MOVES: ClassVar[tuple[Count | Record, ...]] = (Count(DENIALS),)
 
-    reason: Annotated[str, WHY_NOT]
+    reason: Annotated[str, DENIED_FOR]
     attempt: Annotated[int, ATTEMPT]
     outcome: Annotated[str, OUTCOME]
     attempts_left: Annotated[int, ATTEMPTS_LEFT]
@@ -75,7 +77,7 @@ class Exhausted(Decision):
     NOTABLE: ClassVar[bool] = True
     MOVES: ClassVar[tuple[Count | Record, ...]] = (Count(DENIALS),)
 
-    reason: Annotated[str, WHY_NOT]
+    reason: Annotated[str, EXHAUSTED]
     attempt: Annotated[int, ATTEMPT]
     outcome: Annotated[str, OUTCOME]
     budget_left: Annotated[float | None, BUDGET_LEFT]

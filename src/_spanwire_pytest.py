@@ -1,4 +1,9 @@
-"""The fixtures, as a pytest plugin. pytest loads it in every run, so it imports nothing until a fixture is used."""
+"""spanwire's fixtures, as a pytest plugin.
+
+A module of its own beside the package: pytest loads it in every run, before any conftest.py, and to import
+`spanwire.anything` would be to import all of spanwire, httpx with it. So runs that use no fixture pay nothing, and a
+conftest.py may still say what `httpx` is to mean (`httpx2.alias_httpx()`). Nothing is imported before it is used.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from . import FakeClock, FaultyOrigin, Recorder, SpanwireTelemetry, VirtualTime
+    from spanwire.testing import FakeClock, FaultyOrigin, Recorder, SpanwireTelemetry, VirtualTime
 
 
 @pytest.fixture
 def spanwire_clock() -> FakeClock:
     """A clock that stands still until it is told to go on, for `Client(clock=...)`."""
-    from .clock import FakeClock
+    from spanwire.testing import FakeClock
 
     return FakeClock()
 
@@ -22,7 +27,7 @@ def spanwire_clock() -> FakeClock:
 @pytest.fixture
 def spanwire_recorder() -> Recorder:
     """A log of attempts, waits and decisions, for `Client(listeners=[...])`."""
-    from .recorder import Recorder
+    from spanwire.testing import Recorder
 
     return Recorder()
 
@@ -30,7 +35,7 @@ def spanwire_recorder() -> Recorder:
 @pytest.fixture
 def spanwire_origin() -> Iterator[FaultyOrigin]:
     """A real origin on this machine that answers as it is told, well or badly."""
-    from .origin import FaultyOrigin
+    from spanwire.testing import FaultyOrigin
 
     with FaultyOrigin() as origin:
         yield origin
@@ -52,8 +57,7 @@ def spanwire_virtual_time() -> VirtualTime:
 
 def _needing_an_extra(name: str) -> Any:
     """Make it; where its extra is not installed, the test is skipped and says what to install."""
-    from .. import testing
-    from ..errors import ConfigurationError
+    from spanwire import ConfigurationError, testing
 
     try:
         return getattr(testing, name)()
