@@ -167,6 +167,7 @@ class Client(_Client, httpx.Client):
         tracer_provider, meter_provider, logger_provider: OpenTelemetry providers; by default the global ones.
         attempt_spans: "own" (default): one CLIENT span per attempt by spanwire. "instrumentation": by
             opentelemetry-instrumentation-httpx, for services that rely on its hooks.
+        correlation_header: a header that carries the trace id to the origin, such as `X-Trace-ID`. Default None: off.
         clock: seconds that only grow, default `time.monotonic`; for tests.
         random: the `random.Random` behind jitter and sampling; for tests.
         arguments: all of httpx's own, which win over the policy's `connection` and `timeout`.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random as _random
+import re
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ import httpx
 
 from . import metrics
 from .body import Body
+from .checks import check, listed
 from .call import AUTH, CALL, KIND, OVERRIDE, Call
 from .errors import ConfigurationError, Rejected
 from .interceptors import Interceptors
@@ -44,6 +46,8 @@ class EngineArguments(TypedDict, total=False):
         tracer_provider, meter_provider, logger_provider: OpenTelemetry providers; by default the global ones.
         attempt_spans: "own" (default): one CLIENT span per attempt by spanwire. "instrumentation": by
             opentelemetry-instrumentation-httpx, for services that rely on its hooks.
+        correlation_header: a header that carries the trace id to the origin, such as `X-Trace-ID`; where nobody traces,
+            a random id of the call. Default None: off. One that the caller gives is left alone.
         clock: seconds that only grow, default `time.monotonic`; for tests.
         random: the `random.Random` behind jitter; for tests.
     """
@@ -54,6 +58,7 @@ class EngineArguments(TypedDict, total=False):
     meter_provider: Any
     logger_provider: Any
     attempt_spans: str
+    correlation_header: str | None
     clock: Callable[[], float] | None
     random: _random.Random | None
 
@@ -72,13 +77,17 @@ class Engine:
         meter_provider: Any = None,
         logger_provider: Any = None,
         attempt_spans: str = "own",
+        correlation_header: str | None = None,
         clock: Callable[[], float] | None = None,
         random: _random.Random | None = None,
     ) -> None:
         providers = Providers(tracer_provider, meter_provider, logger_provider)
+        interceptors, listeners = listed("interceptors", interceptors), listed("listeners", listeners)
+        check(name, listeners, clock, random, **{f"{kind}_provider": one for kind, one in providers._asdict().items()})
         self.watch = policy if isinstance(policy, Watch) else None
         self.policy = _checked(policy.policy if isinstance(policy, Watch) else policy)
         self.name = name
+        self._correlation = _header(correlation_header)
         self.account = Account(name)
         self.telemetry = Telemetry(self.account, providers, attempt_spans)
         self.signals = Signals(self.account, (self.telemetry, *listeners), clock or time.monotonic)
@@ -188,6 +197,8 @@ class Engine:
         if override is not None:
             self._apply(call, override)
         self.signals.open(call)
+        if self._correlation is not None and self._correlation not in request.headers:
+            request.headers[self._correlation] = f"{call.trace_id or self.kit.random.getrandbits(128):032x}"
         return call, request
 
     def _apply(self, call: Call, override: Override) -> None:
@@ -329,6 +340,14 @@ def _copy(request: httpx.Request) -> httpx.Request:
     if isinstance(request.stream, httpx.ByteStream):
         copy.read()
     return copy
+
+
+def _header(name: str | None) -> str | None:
+    if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]+", name)):
+        raise ConfigurationError(
+            f"`correlation_header` = {name!r} is impossible: it should be a name such as X-Trace-ID"
+        )
+    return name
 
 
 def _checked(policy: Policy | None) -> Policy:

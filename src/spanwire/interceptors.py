@@ -98,6 +98,8 @@ class Interceptors:
             raise ConfigurationError(
                 f"interceptor: `around` = {where!r} is impossible: it should be 'call' or 'attempt'"
             )
+        if isinstance(one, type):
+            raise ConfigurationError(f"`interceptors` has the class {one.__name__}: give an instance, {one.__name__}(...)")
         if any(callable(getattr(one, hook, None)) for hook in _HOOKS):
             layer: Any = _Intercepting(one, where)
         elif callable(one):

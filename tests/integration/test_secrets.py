@@ -277,7 +277,7 @@ def test_a_proxys_credentials_are_shown_nowhere(
     proxy = sites()
     url = f"http://u{CANARY}:p{CANARY}@{proxy.authority}"
     if given == "environment":
-        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.setenv("ALL_PROXY", url)
     client = driver.ours(
         policy=Policy(connection=Connection(proxy=url if given == "policy" else None), retry=None),  # type: ignore[arg-type]
         **({"proxy": url} if given == "argument" else {}),

@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ..errors import ConfigurationError
+from ..redact import redacted_text
 
 Signal = Literal["traces", "metrics", "logs"]
 Work = Callable[[], Any]
@@ -112,7 +113,7 @@ def _exporters(signal: Signal, endpoint: str | None) -> Iterator[Any]:
         try:
             yield found[0].load()(**given)
         except Exception as error:
-            raise ConfigurationError(f"the exporter {name!r} for {signal} cannot be made: {error}") from error
+            raise ConfigurationError(f"the exporter {name!r} for {signal} cannot be made: {redacted_text(str(error))}") from error
 
 
 def _names(signal: Signal, endpoint: str | None) -> list[str]:

@@ -73,12 +73,15 @@ class AttemptDeadline(Layer[Timeout]):
     def __init__(self, config: Timeout, kit: Kit, previous: AttemptDeadline | None = None) -> None:
         super().__init__(config, kit, previous)
         self._attempt = math.inf if config.attempt is None else config.attempt
+        self._tells = config.propagate is not None or config.propagate_attempt is not None
 
     async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
         deadline = request.extensions[CALL].deadline
         left = math.inf if deadline is None else deadline - self.kit.clock()
         limit = self._attempt if self._attempt < left else left - min(_MARGIN, left / 10)
         self._cut(request, limit)
+        if self._tells:
+            self._tell(request, left)
         if not io.cuts or limit == math.inf:
             return await call(request)
         request.extensions[CUT] = self.kit.clock() + limit
@@ -92,6 +95,21 @@ class AttemptDeadline(Layer[Timeout]):
                 else f"the {limit:.3f} s that were left of `timeout.total`"
             )
             raise AttemptTimeout(f"the attempt took longer than {which}", request=request, seconds=limit) from error
+
+    def _tell(self, request: httpx.Request, left: float) -> None:
+        """Tell an origin that may know how much time is left, and which attempt this is; any other is told neither.
+
+        A redirect brings the headers of the request before it along, so they are taken away where they do not belong.
+        """
+        this: Call = request.extensions[CALL]
+        allowed = request.url.host.lower() in self.config.propagate_to
+        values = {self.config.propagate: f"{max(left, 0.0):.3f}" if left != math.inf else None}
+        values[self.config.propagate_attempt] = str(len(this.attempts) + 1)
+        for header, value in values.items():
+            if header is not None:
+                request.headers.pop(header, None)
+                if allowed and value is not None:
+                    request.headers[header] = value
 
     def _cut(self, request: httpx.Request, limit: float) -> None:
         """Cut the phase timeouts of an attempt to a limit, always from what the caller asked for."""
