@@ -438,4 +438,9 @@ if __name__ == "__main__":
         for one in map(Path, sys.argv[2:] or map(str, PAGES)):
             write(one.resolve())
     else:
-        check(run(ROOT / sys.argv[1]))
+        from tests.cli.servers import Receiver
+
+        with Receiver() as collector:
+            os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+            check(run(ROOT / sys.argv[1]))
+            assert collector.spans

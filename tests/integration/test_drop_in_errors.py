@@ -52,7 +52,7 @@ def test_a_body_that_fails_gives_httpx_error_while_it_is_read(twins: Twins, orig
     assert kind is FAULTS[fault]
     assert outcomes(twins.telemetry) == ["failure"]
     (call,) = twins.telemetry.call_spans
-    assert (call.attributes or {})["error.type"] == f"httpx.{kind.__name__}"
+    assert (call.attributes or {})["error.type"] == f"{httpx.__name__}.{kind.__name__}"
 
 
 @pytest.mark.parametrize(
