@@ -1,11 +1,11 @@
 """An origin to try things on: the first request to each path is answered with 503, every later one with 200.
 
-    python examples/flaky_origin.py            # listens on http://127.0.0.1:8000
-    spanwire get http://127.0.0.1:8000/invoices/42
+python examples/flaky_origin.py listens on http://127.0.0.1:8000; try `spanwire get http://127.0.0.1:8000/invoices/42`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -39,7 +39,5 @@ def serve(port: int = 8000) -> ThreadingHTTPServer:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         serve(int(sys.argv[1]) if len(sys.argv) > 1 else 8000).serve_forever()
-    except KeyboardInterrupt:
-        pass

@@ -16,7 +16,7 @@ from spanwire.telemetry import setup
 
 
 def own_sdk(service_name: str) -> Callable[[], None]:
-    """What `setup` does, written out: a provider for each signal, with an exporter that reads the `OTEL_*` variables."""
+    """What `setup` does, written out: a provider for each signal, with an exporter that reads `OTEL_*` variables."""
     from opentelemetry import _logs, metrics, trace
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter

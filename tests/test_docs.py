@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,9 +36,9 @@ import httpx
 import pytest
 
 import spanwire
-from spanwire import metrics, spans
+from spanwire import spans
 from spanwire.cli.entry import parser
-from spanwire.decisions import DECISIONS, METRICS, described
+from spanwire.decisions import CLIENT, DECISIONS, METRICS, described
 from spanwire.loading import OTHERS
 from spanwire.testing import Answer, FaultyOrigin
 
@@ -117,7 +118,7 @@ class Page:
 
     def __init__(self, path: Path, origin: FaultyOrigin) -> None:
         self.text = path.read_text()
-        self.names: dict[str, Any] = {"__name__": "docs"}
+        self.names = vars(types.ModuleType("docs"))
         self.printed = ""
         self.outputs: list[tuple[Block, str]] = []
         self._path, self._origin = path, origin
@@ -145,7 +146,7 @@ class Page:
 
     def _python(self, block: Block) -> str:
         source = "\n" * (block.line - 1) + block.text
-        code = compile(source, str(self._path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code: Any = compile(source, str(self._path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             if code.co_flags & inspect.CO_COROUTINE:
@@ -182,7 +183,11 @@ def _shell(command: str) -> str:
     program, *arguments = shlex.split(command)
     assert program == "spanwire"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "spanwire", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-m", "spanwire", *arguments],
+        env=_environ() | {"COLUMNS": "110"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not done.stderr, done.stderr
     return done.stdout
@@ -204,6 +209,7 @@ def standing_in() -> Iterator[FaultyOrigin]:
                 )
         stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
         stack.callback(spanwire.signals.EVERYWHERE.clear)
+        stack.enter_context(mock.patch.dict(sys.modules, {"docs": types.ModuleType("docs")}))
         yield origin
 
 
@@ -242,17 +248,22 @@ def test_the_blocks_of_a_page_run_and_print_what_it_shows(name: str, monkeypatch
     path = ROOT / name
     if "<!-- own process -->" in path.read_text():
         command = [sys.executable, "-W", "error", __file__, name]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=_environ(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     else:
         check(run(path))
 
 
+def _environ() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+
+
 def check(page: Page) -> None:
     """Compare what a page shows with what its blocks printed."""
     for block, printed in page.outputs:
-        assert steady(printed) == steady(block.text), f"line {block.line}: `python tests/test_docs.py --write` puts it in"
+        assert steady(printed) == steady(block.text), (
+            f"line {block.line}: `python tests/test_docs.py --write` puts it in"
+        )
 
 
 # -- files and commands -----------------------------------------------------------------------------------------------
@@ -304,6 +315,16 @@ def test_a_command_in_the_docs_is_one(command: str) -> None:
     assert hasattr(parser().parse_args(shlex.split(command)), "run")
 
 
+def test_the_queries_in_the_docs_name_metrics_that_there_are() -> None:
+    known = {name.replace(".", "_") for name in METRICS}
+    queries = [
+        block.text for name in NAMES for block in blocks((ROOT / name).read_text()) if block.language == "promql"
+    ]
+    asked = {word for query in queries for word in re.findall(r"\b(spanwire_\w+)[{\[]", query)}
+    assert asked
+    assert {re.sub(r"(_seconds)?(_total|_bucket|_count|_sum)?$", "", word) for word in asked} <= known
+
+
 # -- links ------------------------------------------------------------------------------------------------------------
 
 
@@ -344,9 +365,11 @@ def _environment() -> set[str]:
                 found.add(node.value)
             elif isinstance(node, ast.JoinedStr):
                 pieces = [piece.value if isinstance(piece, ast.Constant) else "{}" for piece in node.values]
-                found |= {"".join(map(str, pieces)).format(signal) for signal in ("TRACES", "METRICS", "LOGS")} if (
-                    pieces[0] in ("OTEL_", "OTEL_EXPORTER_OTLP_")
-                ) else set()
+                found |= (
+                    {"".join(map(str, pieces)).format(signal) for signal in ("TRACES", "METRICS", "LOGS")}
+                    if (pieces[0] in ("OTEL_", "OTEL_EXPORTER_OTLP_"))
+                    else set()
+                )
     return {name for name in found if re.fullmatch(r"(OTEL|SPANWIRE)_[A-Z_]*[A-Z]|NO_COLOR|FORCE_COLOR", name)}
 
 
@@ -396,7 +419,7 @@ def test_what_the_docs_say_of_spanwire_is_there() -> None:
     told |= {attribute.key for kind in DECISIONS.values() for attribute in described(kind).values()}
     told |= {attribute.key for metric in METRICS.values() for attribute in metric.attributes}
     told |= {placed.attribute.key for shape in spans.SPANS for placed in shape.attributes}
-    told |= {spans.RELATION.key, metrics.POLICY_HASH.key, "spanwire.client.name"}
+    told |= {spans.RELATION.key, CLIENT.key, "spanwire.http"}  # the last is a logger
     for name in sorted(set(re.findall(r"`(spanwire\.[A-Za-z_.]+[A-Za-z_])", everything()))):
         if name in told or any(one.startswith(f"{name}.") for one in told):
             continue
@@ -432,15 +455,24 @@ def write(path: Path) -> None:
     path.write_text(text)
 
 
+def main(arguments: list[str]) -> None:
+    """Check one page, or write all: each in a process of its own, with a collector."""
+    from tests.cli.servers import Receiver
+
+    if arguments == ["--write"]:
+        for name in NAMES:
+            subprocess.run([sys.executable, "-W", "error", __file__, "--write", name], env=_environ(), check=True)
+        return
+    path = ROOT / arguments[-1]
+    with Receiver() as collector:
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        if arguments[0] == "--write":
+            write(path)
+        else:
+            check(run(path))
+        assert collector.spans or "telemetry.setup(" not in path.read_text()
+
+
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-    if sys.argv[1] == "--write":
-        for one in map(Path, sys.argv[2:] or map(str, PAGES)):
-            write(one.resolve())
-    else:
-        from tests.cli.servers import Receiver
-
-        with Receiver() as collector:
-            os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
-            check(run(ROOT / sys.argv[1]))
-            assert collector.spans
+    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The shape of the house, held by reading the code: imports run downwards, policies await what they may, files are small."""
+"""The shape of the house, held by reading the code: imports run downwards, policies await what they may."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # what decides, and what tells
     ("kit",),
     ("policies",),
-    ("body", "interceptors", "override", "pipeline"),
+    ("body", "checks", "interceptors", "override", "pipeline"),
     ("telemetry",),
     # the httpx seam
     ("engine",),
@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-"""From the ground up. A module belongs to the first word of its name, and may import what lies below it, or its own package."""
+"""From the ground up. A module belongs to the first word of its name; it imports what lies below, or its own package."""
 SHARED = ("policies", "pipeline", "engine", "interceptors", "body", "signals", "kit", "telemetry", "override")
 """Code that runs in every colour."""
 
@@ -162,7 +162,9 @@ def test_opentelemetry_is_imported_in_telemetry_only(module: Module) -> None:
 
 @each([module for module in in_folder("telemetry") if module.name != "telemetry._sdk"])
 def test_telemetry_needs_the_api_only_and_no_sdk(module: Module) -> None:
-    assert not [found for found in imports(module) if found.name.startswith((":opentelemetry.sdk", ":opentelemetry.exporter"))]
+    assert not [
+        found for found in imports(module) if found.name.startswith((":opentelemetry.sdk", ":opentelemetry.exporter"))
+    ]
 
 
 @each(in_folder("policies"))
@@ -172,7 +174,9 @@ def test_policies_touch_neither_clocks_nor_loops_nor_chance(module: Module) -> N
         assert found.name.lstrip(":").partition(".")[0] not in banned
         assert not found.name.startswith(":random.") or found.name == ":random.Random"
     used = {ast.unparse(node) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
-    assert not [name for name in used if name.startswith("random.") and name != "random.Random" and _is_module(module, name)]
+    assert not [
+        name for name in used if name.startswith("random.") and name != "random.Random" and _is_module(module, name)
+    ]
     assert used.isdisjoint({"datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"})
 
 
@@ -183,12 +187,16 @@ def _is_module(module: Module, name: str) -> bool:
 
 @each([module for module in in_folder("policies") if module.path.name == "core.py"])
 def test_cores_know_neither_the_kit_nor_the_runtime(module: Module) -> None:
-    assert not [found for found in imports(module) if found.name.partition(".")[0] in ("kit", "runtime", "signals", "engine")]
+    assert not [
+        found for found in imports(module) if found.name.partition(".")[0] in ("kit", "runtime", "signals", "engine")
+    ]
 
 
 def test_only_the_seam_subclasses_the_clients_of_httpx() -> None:
     bases = {
-        module.name: {ast.unparse(base) for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef) for base in node.bases}
+        module.name: {
+            ast.unparse(base) for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef) for base in node.bases
+        }
         for module in MODULES.values()
     }
     assert [name for name, found in bases.items() if found & {"httpx.Client", "httpx.AsyncClient"}] == ["client"]
@@ -267,7 +275,9 @@ def _own(function: ast.AsyncFunctionDef) -> Iterator[ast.AST]:
 
 
 def folders() -> list[str]:
-    return sorted(path.name for path in (ROOT / "policies").iterdir() if path.is_dir() and (path / "__init__.py").exists())
+    return sorted(
+        path.name for path in (ROOT / "policies").iterdir() if path.is_dir() and (path / "__init__.py").exists()
+    )
 
 
 @pytest.mark.parametrize("folder", folders())
@@ -281,7 +291,12 @@ def test_a_policys_folder_has_the_same_names_as_the_others(folder: str) -> None:
 def test_what_a_policys_files_are_named_after_stands_in_them(folder: str) -> None:
     def classes(name: str) -> set[str]:
         tree = MODULES[f"policies.{folder}.{name}"].tree
-        return {ast.unparse(base).partition("[")[0] for node in tree.body if isinstance(node, ast.ClassDef) for base in node.bases}
+        return {
+            ast.unparse(base).partition("[")[0]
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+            for base in node.bases
+        }
 
     assert "Part" in classes("config")
     assert "Layer" in classes("policy")

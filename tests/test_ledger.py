@@ -186,7 +186,7 @@ def test_accounts_of_one_name_share_the_room_for_labels_however_many_there_were(
 
 
 def test_names_of_clients_beyond_the_limit_are_told_together_and_counted() -> None:
-    """The name of a client is by default the host of its base URL: a program may have clients for any number of them."""
+    """A client is named by the host of its base URL, and a program may have clients for any number of them."""
     book = Book()
     for number in range(CLIENT.limit + 10):
         for _ in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from inspect import isasyncgen
 from typing import Any
 
 import httpx
@@ -49,7 +50,8 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        assert self._chunks is not None
+        if self._chunks is None:
+            raise StopAsyncIteration
         left = self._call.remaining(self._kit.clock())
         try:
             if left <= 0:
@@ -57,15 +59,24 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             with self._io.deadline(left):
                 return await self._chunks.__anext__()
         except StopAsyncIteration:
+            self._chunks = None
             raise
         except BaseException as error:
             raise self._failure(error) from error.__cause__
 
     async def aclose(self) -> None:
         try:
-            await self._stream.aclose()
+            await self._stop_reading()
         finally:
-            self._ended(self, None)
+            try:
+                await self._stream.aclose()
+            finally:
+                self._ended(self, None)
+
+    async def _stop_reading(self) -> None:
+        """A stream that is a generator wants to be closed by whoever stops early, unless another task is reading."""
+        if isasyncgen(self._chunks) and not self._chunks.ag_running:
+            await self._chunks.aclose()
 
     # -- both ------------------------------------------------------------------------------------------------------
 

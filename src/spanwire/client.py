@@ -24,8 +24,18 @@ from .transport import AsyncTransport, Transport
 from .wire import async_wire, sync_wire
 
 _READ = httpx.ByteStream(b"")
-"""Takes the place of a stream that is read. httpx's own refers to its response, which keeps the response, the call and its
-spans until the garbage collector finds them: with it, a sampled call costs a tenth more."""
+
+
+def _is_read(response: httpx.Response) -> None:
+    """Let go of a stream that is read.
+
+    httpx's own refers to its response, which keeps the response, the call and its spans until the garbage collector
+    finds them: with it, a sampled call costs a tenth more. httpx2's knows the response's time, and alone.
+    """
+    elapsed = getattr(response.stream, "elapsed", None)
+    if elapsed is not None:
+        response.elapsed = elapsed
+    response.stream = _READ
 
 
 class _Client(Handles):
@@ -223,7 +233,7 @@ class Client(_Client, httpx.Client):
             engine.streaming(call, response)
         else:
             engine.succeeded(call, response)
-            response.stream = _READ
+            _is_read(response)
         if self._raises_for_status or OVERRIDE in request.extensions:
             try:
                 self._check_status(request, response)
@@ -304,7 +314,7 @@ class AsyncClient(_Client, httpx.AsyncClient):
             engine.streaming(call, response)
         else:
             engine.succeeded(call, response)
-            response.stream = _READ
+            _is_read(response)
         if self._raises_for_status or OVERRIDE in request.extensions:
             try:
                 self._check_status(request, response)

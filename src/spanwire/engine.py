@@ -18,8 +18,8 @@ import httpx
 
 from . import metrics
 from .body import Body
-from .checks import check, listed
 from .call import AUTH, CALL, KIND, OVERRIDE, Call
+from .checks import check, listed
 from .errors import ConfigurationError, Rejected
 from .interceptors import Interceptors
 from .kit import Kit
@@ -136,7 +136,7 @@ class Engine:
         Raises:
             ConfigurationError: if it is no policy, or its `connection` differs: a pool cannot be changed while it is in use.
         """
-        policy = _checked(policy)
+        policy = _checked(policy, default=False)
         with self._lock:
             if policy.connection != self.policy.connection:
                 raise ConfigurationError(
@@ -350,8 +350,8 @@ def _header(name: str | None) -> str | None:
     return name
 
 
-def _checked(policy: Policy | None) -> Policy:
-    if policy is None:
+def _checked(policy: Policy | None, default: bool = True) -> Policy:
+    if policy is None and default:
         return Policy()
     if not isinstance(policy, Policy):
         raise ConfigurationError(

@@ -44,6 +44,9 @@ def override(
         raise ConfigurationError(
             f"override: `route` = {route!r} is impossible: it should be a template such as '/invoices/{{id}}'"
         )
+    for name, wish in (("idempotent", idempotent), ("raise_for_status", raise_for_status)):
+        if wish is not None and not isinstance(wish, bool):
+            raise ConfigurationError(f"override: `{name}` = {wish!r} is impossible: it should be True, False or None")
     for name in ("connection",):
         if name in parts:
             raise ConfigurationError(

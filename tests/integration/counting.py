@@ -1,4 +1,4 @@
-"""What the stories of counts share: an origin that counts what reaches it, and readers that hold every counter to its word."""
+"""What the stories of counts share: an origin that counts its requests, and readers that hold counters to their word."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class Watched:
-    """A meter provider with a reader in memory. Each `look` holds that no counter has gone back, and none has vanished."""
+    """A meter provider with a reader in memory. Each `look` holds that no counter has gone back, and none is gone."""
 
     def __init__(self, *, delta: bool = False, provider: MeterProvider | None = None, reader: Any = None) -> None:
         kinds = dict.fromkeys(_KINDS, AggregationTemporality.DELTA) if delta else {}

@@ -140,9 +140,7 @@ POLICY = Ours(courtesy=Courtesy(), retry=Retry(max_attempts=2, backoff=Fixed(sec
 
 
 @pytest.fixture
-def client(
-    registered: None, colour: Colour, clock: FakeClock, telemetry: SpanwireTelemetry, recorder: Recorder
-) -> Any:
+def client(registered: None, colour: Colour, clock: FakeClock, telemetry: SpanwireTelemetry, recorder: Recorder) -> Any:
     arguments = {"name": "billing", "transport": Tally().transport, "clock": clock, "listeners": [recorder]}
     return colour.client(policy=POLICY, **arguments, **telemetry.providers)
 
@@ -164,7 +162,9 @@ def test_it_decides_at_its_place_in_the_chain(client: Any, colour: Colour, recor
     ]
 
 
-def test_its_event_stands_on_the_span_with_its_evidence(client: Any, colour: Colour, telemetry: SpanwireTelemetry) -> None:
+def test_its_event_stands_on_the_span_with_its_evidence(
+    client: Any, colour: Colour, telemetry: SpanwireTelemetry
+) -> None:
     for _ in range(2):
         colour.get(client, URL)
     assert telemetry.events("courtesy.waited") == [
@@ -174,7 +174,9 @@ def test_its_event_stands_on_the_span_with_its_evidence(client: Any, colour: Col
     assert [span.name for span in telemetry.wait_spans] == ["wait rate_limit"]
 
 
-def test_its_metrics_are_exported_with_their_units_and_labels(client: Any, colour: Colour, telemetry: SpanwireTelemetry) -> None:
+def test_its_metrics_are_exported_with_their_units_and_labels(
+    client: Any, colour: Colour, telemetry: SpanwireTelemetry
+) -> None:
     assert telemetry.metric("spanwire.courtesy.waits") == 0, "zero from the start"
     for _ in range(3):
         colour.get(client, URL)
@@ -186,7 +188,9 @@ def test_its_metrics_are_exported_with_their_units_and_labels(client: Any, colou
     assert METRICS["spanwire.courtesy.wait.duration"].unit == "s"
 
 
-def test_its_labels_are_bounded_wherever_they_are_told(client: Any, colour: Colour, telemetry: SpanwireTelemetry) -> None:
+def test_its_labels_are_bounded_wherever_they_are_told(
+    client: Any, colour: Colour, telemetry: SpanwireTelemetry
+) -> None:
     for number in range(9):
         for _ in range(2):
             colour.get(client, URL, headers={"X-Door": f"door {number}"})

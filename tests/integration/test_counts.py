@@ -421,7 +421,7 @@ def test_durations_are_folded_and_counted_too(tally: Tally, watched: Watched, me
     assert watched.value("spanwire.telemetry.dropped", kind="series") >= 8
 
 
-# -- an event loop that ends ---------------------------------------------------------------------------------------------
+# -- an event loop that ends -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -27,8 +27,10 @@ def client(**more):
 
 def told(provider, name="spanwire.attempts"):
     data = provider.reader.get_metrics_data()
-    metrics = [metric for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics for metric in scope.metrics]
-    return sum(getattr(point, "value", None) or getattr(point, "count", 0) for metric in metrics if metric.name == name for point in metric.data.data_points)
+    scopes = [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
+    found = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
+    points = [point for metric in found for point in metric.data.data_points]
+    return sum(getattr(point, "value", None) or getattr(point, "count", 0) for point in points)
 
 def get(client, times=1):
     for _ in range(times):

@@ -16,7 +16,7 @@ from spanwire.testing import Answer as Faulty
 from spanwire.testing import FaultyOrigin, SpanwireTelemetry
 from tests.integration.support import Answer, Driven, Driver, Site, Twins, outcomes
 
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)\\.:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2?\\.:ResourceWarning")
 """The generators of httpx and of its httpcore warn on trio if an error ends a loop over them."""
 
 ONCE = Policy(retry=None, circuit_breaker=None)

@@ -11,7 +11,7 @@ import spanwire
 from spanwire.testing import SpanwireTelemetry
 from tests.integration.support import Answer, Driven, Driver, Seen, Site, Twins, kinds, outcomes
 
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)\\.:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2?\\.:ResourceWarning")
 """The generators of httpx and of its httpcore warn on trio if a loop over them is left early."""
 
 LINES = [b"first\nsec", b"ond\r\nthird", b"\nlast"]

@@ -1,4 +1,4 @@
-"""A policy that is swapped under load, by hand and by a file: no call fails of it, and what did not change keeps its state."""
+"""A policy that is swapped under load, by hand and by a file: no call fails, and what did not change keeps its state."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def test_eight_threads_notice_nothing_of_a_reload_but_the_other_policy(telemetry
             except Exception as error:
                 failures.append(error)
 
-    with spanwire.Client(policy=policy(2, circuit_breaker=None), transport=tally.transport, **telemetry.providers) as client:
+    with spanwire.Client(
+        policy=policy(2, circuit_breaker=None), transport=tally.transport, **telemetry.providers
+    ) as client:
         threads = [threading.Thread(target=hammer) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -87,16 +89,15 @@ def test_tasks_notice_nothing_of_a_reload_but_the_other_policy(telemetry: Spanwi
 
     async def main() -> None:
         arguments = {"policy": policy(2, circuit_breaker=None), "transport": tally.transport, **telemetry.providers}
-        async with spanwire.AsyncClient(**arguments) as client:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(20):
-                    tasks.create_task(hammer(client))
-                for number in range(60):
-                    client.reload(policy(2 + number % 3, circuit_breaker=None))
-                    seen = tally.requests
-                    while tally.requests < seen + 40:
-                        await asyncio.sleep(0)
-                over.set()
+        async with spanwire.AsyncClient(**arguments) as client, asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(hammer(client))
+            for number in range(60):
+                client.reload(policy(2 + number % 3, circuit_breaker=None))
+                seen = tally.requests
+                while tally.requests < seen + 40:
+                    await asyncio.sleep(0)
+            over.set()
 
     asyncio.run(main())
     assert not failures
@@ -112,7 +113,9 @@ def test_a_call_under_way_ends_under_the_policy_that_it_began_with(colour: Colou
     assert colour.get(client, URL + "/503/503/200").status_code == 503
 
 
-def test_breakers_and_budgets_that_did_not_change_keep_their_state(colour: Colour, telemetry: SpanwireTelemetry) -> None:
+def test_breakers_and_budgets_that_did_not_change_keep_their_state(
+    colour: Colour, telemetry: SpanwireTelemetry
+) -> None:
     breaker = CircuitBreaker(consecutive_failures=2)
     first = Policy(retry=Retry(max_attempts=2, backoff=Fixed(seconds=0)), circuit_breaker=breaker)
     client = colour.client(policy=first, transport=Tally().transport, **telemetry.providers)
@@ -142,7 +145,7 @@ def test_a_policy_whose_connection_differs_is_refused_and_the_old_one_stays(colo
 
 def test_what_is_no_policy_is_refused(colour: Colour) -> None:
     client = colour.client(transport=Tally().transport)
-    with pytest.raises(spanwire.ConfigurationError, match="give a spanwire.Policy"):
+    with pytest.raises(spanwire.ConfigurationError, match=r"give a spanwire\.Policy"):
         client.reload({"retry": None})
 
 
@@ -199,7 +202,6 @@ class File:
             return Policy.from_file(self.path).hash
         except spanwire.ConfigurationError:
             return ""
-
 
     def hold(self, content: str | bytes) -> None:
         """Have it hold this from one moment to the next: the watching sees nothing in between."""
@@ -282,7 +284,16 @@ def test_phase_timeouts_follow_the_file(following: Following, file: File) -> Non
         lambda file: file.path.rename(file.path.with_suffix(".aside")),
         lambda file: file.hold("connection: {max_connections: 1}\n"),
     ],
-    ids=["impossible", "cut short", "no YAML", "truncated to nothing", "no text", "deleted", "moved away", "another pool"],
+    ids=[
+        "impossible",
+        "cut short",
+        "no YAML",
+        "truncated to nothing",
+        "no text",
+        "deleted",
+        "moved away",
+        "another pool",
+    ],
 )
 def test_an_impossible_file_keeps_the_policy_and_says_why_and_a_later_one_is_taken(
     following: Following, file: File, telemetry: SpanwireTelemetry, spoil: Callable[[File], object]
@@ -305,7 +316,9 @@ def test_an_impossible_file_keeps_the_policy_and_says_why_and_a_later_one_is_tak
     assert [event["spanwire.policy.hash"] for event in telemetry.events("config.loaded")] == [loaded]
 
 
-def test_a_file_that_comes_back_as_it_was_is_told_as_loaded(following: Following, file: File, telemetry: SpanwireTelemetry) -> None:
+def test_a_file_that_comes_back_as_it_was_is_told_as_loaded(
+    following: Following, file: File, telemetry: SpanwireTelemetry
+) -> None:
     following.get()
     before = following.client.policy.hash
     text = file.path.read_text()
@@ -350,7 +363,9 @@ def test_clients_that_share_a_watch_all_follow_it_and_all_tell(
     colour: Colour, file: File, clock: FakeClock, telemetry: SpanwireTelemetry
 ) -> None:
     first = Following(colour, file, clock, telemetry, name="first")
-    second = colour.client(name="second", policy=first.watch, clock=clock, transport=Tally().transport, **telemetry.providers)
+    second = colour.client(
+        name="second", policy=first.watch, clock=clock, transport=Tally().transport, **telemetry.providers
+    )
     first.get()
     colour.get(second, URL)
     loaded = file.replace(5)
@@ -459,9 +474,8 @@ def test_a_file_that_changes_under_load_fails_no_call_on_any_loop(
     client = colour.client(policy=watch, transport=tally.transport, listeners=[recorder], **telemetry.providers)
 
     def load() -> None:
-        for response in colour.many(client, URL + "/503/200", 8):
-            if getattr(response, "status_code", response) != 200:
-                failures.append(response)
+        responses = colour.many(client, URL + "/503/200", 8)
+        failures.extend(found for found in responses if getattr(found, "status_code", found) != 200)
 
     load()
     for attempts, kind in texts():
@@ -482,7 +496,9 @@ def test_a_file_that_changes_under_load_fails_no_call_on_any_loop(
     assert telemetry.metric("spanwire.attempts") == tally.requests
 
 
-def test_a_real_origin_under_load_sees_no_connection_lost_to_reloads(colour: Colour, file: File, origin: FaultyOrigin) -> None:
+def test_a_real_origin_under_load_sees_no_connection_lost_to_reloads(
+    colour: Colour, file: File, origin: FaultyOrigin
+) -> None:
     origin.script(Answer(body=b"x" * 100))
     client = colour.client(policy=Policy.watch(file.path, interval=0.001), limits=httpx.Limits(max_connections=4))
     for attempts in range(2, 12):

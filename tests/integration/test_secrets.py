@@ -33,7 +33,9 @@ ONCE = Policy(retry=None, circuit_breaker=None)
 class Leaks:
     """Gathers all that is shown, told and written in a test."""
 
-    def __init__(self, told: SpanwireTelemetry, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, told: SpanwireTelemetry, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         self.told, self.caplog, self.capfd = told, caplog, capfd
         self.shown: list[str] = []
 
@@ -124,9 +126,7 @@ def test_a_base_url_with_credentials_names_the_client_by_its_host(driver: Driver
 
 
 def test_a_redirect_to_a_url_with_a_token_shows_none(driver: Driver, site: Site, leaks: Leaks) -> None:
-    site.answer = lambda seen: (
-        Answer(302, b"", {"location": secret(site.url, "/b")}) if seen.path == "/a" else Answer()
-    )
+    site.answer = lambda seen: Answer(302, b"", {"location": secret(site.url, "/b")}) if seen.path == "/a" else Answer()
     client = driver.ours(follow_redirects=True, **leaks.told.providers)
     response = client.get(f"{site.url}/a")
     assert CANARY in site.seen[1].target
@@ -291,11 +291,17 @@ def test_a_proxys_credentials_are_shown_nowhere(
         client.get("https://origin.test/")
     leaks.show(caught.value)
     leaks.client(client)
-    leaks.shown += [client.policy.model_dump_json(), str(client.policy.model_dump()), str(vars(client.policy.connection))]
+    leaks.shown += [
+        client.policy.model_dump_json(),
+        str(client.policy.model_dump()),
+        str(vars(client.policy.connection)),
+    ]
     leaks.none()
 
 
-@pytest.mark.parametrize("url", [f"gopher://u:{CANARY}@h", f"http://u:{CANARY}@", f"http://u:{CANARY}@h:{CANARY}", CANARY])
+@pytest.mark.parametrize(
+    "url", [f"gopher://u:{CANARY}@h", f"http://u:{CANARY}@", f"http://u:{CANARY}@h:{CANARY}", CANARY]
+)
 def test_a_proxy_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(spanwire.ConfigurationError) as caught:
         Connection(proxy=url)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ LATER: dict[str, set[str]] = {
     "spanwire.phase": NOT_YET_THERE,
     "spanwire.wait.kind": NOT_YET_THERE - {"cache"},
 }
-"""What is declared for policies that are not there yet: values, or the whole key. Whoever adds one takes its words out."""
+"""What is declared for policies that are not there yet: values, or a whole key. Whoever adds one takes its words out."""
 
 
 class Point(NamedTuple):
@@ -498,7 +498,9 @@ def test_links_say_what_they_are(world: World) -> None:
 
 def events(world: World) -> list[tuple[str, dict[str, Any], bool]]:
     """The name, the evidence and whether it is in the log, of every event."""
-    on_spans = [(event.name, dict(event.attributes or {}), False) for span in world.telemetry.spans for event in span.events]
+    on_spans = [
+        (event.name, dict(event.attributes or {}), False) for span in world.telemetry.spans for event in span.events
+    ]
     return on_spans + [(record.event_name, dict(record.attributes), True) for record in world.telemetry.log_records]
 
 
@@ -559,7 +561,9 @@ def test_labels_are_few_in_number_for_each_client(world: World, name: str) -> No
         if attribute.limit:
             points = [point for point in world.points if point.metric.name == name]
             for client in {point.attributes[CLIENT.key] for point in points if name != "spanwire.policy.info"}:
-                values = {point.attributes.get(attribute.key) for point in points if point.attributes[CLIENT.key] == client}
+                values = {
+                    point.attributes.get(attribute.key) for point in points if point.attributes[CLIENT.key] == client
+                }
                 assert len(values - {None, "_other"}) <= attribute.limit
 
 
@@ -598,7 +602,10 @@ def test_every_metric_was_told_with_every_label_and_every_value(world: World, na
 def test_what_comes_later_has_not_come_yet(world: World) -> None:
     """Else it is to be taken out of `LATER`."""
     told: dict[str, set[str]] = {key: set() for key in LATER}
-    for found in (*(dict(span.attributes or {}) for span in world.telemetry.spans), *(point.attributes for point in world.points)):
+    for found in (
+        *(dict(span.attributes or {}) for span in world.telemetry.spans),
+        *(point.attributes for point in world.points),
+    ):
         for key in LATER.keys() & found.keys():
             told[key].add(text(found[key]))
     assert not {key: values & LATER[key] for key, values in told.items() if values & LATER[key]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,7 @@ def test_a_stale_page_and_a_missing_one_are_named(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize("page", ["events.md", "metrics.md", "attributes.md", "spans.md"])
 def test_every_table_has_as_many_cells_in_each_row(page: str) -> None:
     lines = reference.pages()[page].splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if above.startswith("|") and line.startswith("|"):
             assert above.count("|") == line.count("|"), line
 

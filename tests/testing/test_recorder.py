@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import httpx
 import pytest
 
 from spanwire import Fixed, Policy, Retry
@@ -54,7 +55,7 @@ def test_it_keeps_the_calls_that_ended_and_can_forget(colour: Colour, origin: Fa
 def test_it_names_the_error_of_an_attempt(colour: Colour, origin: FaultyOrigin, recorder: Recorder) -> None:
     origin.script(Answer(fault="hang_up"), 200)
     colour.get(colour.client(policy=PATIENT, listeners=[recorder]), origin.url)
-    assert recorder.attempts == ["attempt 1 httpx.RemoteProtocolError", "attempt 2 200"]
+    assert recorder.attempts == [f"attempt 1 {httpx.__name__}.RemoteProtocolError", "attempt 2 200"]
 
 
 @pytest.mark.parametrize(

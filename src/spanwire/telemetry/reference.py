@@ -1,7 +1,8 @@
 """The reference of all that is told: `python -m spanwire.telemetry.reference --write docs/telemetry`.
 
 Names, types, units, closed sets and texts come from the declarations of decisions, metrics and spans, and from nowhere
-else; importing spanwire has made all of them. `--check` compares what is written with what they say, and ends with 1 if anything differs.
+else; importing spanwire has made all of them. `--check` compares what is written with what they say, and ends with 1
+if anything differs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def pages() -> dict[str, str]:
     """The pages of the reference by their file names."""
     return {
         "events.md": _HEAD + _EVENTS + "\n".join(_events()),
-        "metrics.md": _HEAD + _METRICS + "\n".join(_metrics()),
+        "metrics.md": _HEAD + _METRICS.replace("{clients}", str(CLIENT.limit)) + "\n".join(_metrics()),
         "attributes.md": _HEAD + _ATTRIBUTES + "\n".join(_attributes()),
         "spans.md": _HEAD + _spans(),
     }
@@ -194,13 +195,13 @@ Counters and up-down counters are observable: they read integers that the client
 and cost a call nothing. Histograms are recorded when it happens. All metrics have `spanwire.client.name` beside the
 attributes named here. An attribute that does not apply (an `error.type` of a success) is left out.
 
-**Series** is the most that one client can have of a metric: the product of the closed sets and limits of its
+**Series** is the most that one client name can have of a metric: the product of the closed sets and limits of its
 attributes, `_other` included. `server.port` goes with its `server.address` and is no factor. What really exists is far
 less: a client that sends GETs by three routes to one origin has three to a dozen series of
 `http.client.request.duration`.
 
-Hosts, routes, error classes and breaker names beyond their limit become `_other`, which `spanwire.telemetry.dropped`
-counts. Client names are yours and nobody bounds them: choose them from a fixed set.
+Hosts, routes, error classes and breaker names beyond their limit become `_other`, and so do client names beyond
+{clients} (choose them from a fixed set). `spanwire.telemetry.dropped` counts what was folded so.
 """
 
 
@@ -225,7 +226,7 @@ def _metric(metric: Metric) -> tuple[str, ...]:
 
 
 def _bound(metric: Metric) -> str:
-    """How many series one client may have, with the factors where there are several."""
+    """How many series one client name may have, with the factors where there are several."""
     keys = {one.key for one in metric.attributes}
     factors = [_factor(one) for one in metric.attributes if _TOGETHER.get(one.key) not in keys]
     shown = f"{math.prod(factors):,}"
