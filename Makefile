@@ -22,20 +22,22 @@ install = { $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/n
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test test-httpx2 check bench docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-dev ## a client, failing services and live telemetry, on this machine
 	@$(BIN)/spanwire demo $(ARGS)
 
-# `coverage run` rather than `pytest --cov`: spanwire is a pytest plugin itself, so pytest imports it before
-# pytest-cov starts to measure, and every module would look half run.
+# `coverage run` rather than `pytest --cov`: pytest loads spanwire's plugin before pytest-cov starts to measure.
 test: $(VENV)/.installed-dev ## the tests with branch coverage; a part of them with ARGS="-k retry"
 	@$(BIN)/coverage run -m pytest $(ARGS); tests=$$?; \
 	$(BIN)/coverage report --fail-under=$(if $(strip $(ARGS)),0,$(COVERAGE_FLOOR)); coverage=$$?; \
 	[ $$tests -eq 0 ] && exit $$coverage; exit $$tests
+
+test-httpx2: $(VENV)/.installed-dev ## the same tests where `httpx` means httpx2
+	@SPANWIRE_TEST_HTTPX2=1 $(PY) -m pytest $(ARGS)
 
 check: $(VENV)/.installed-dev ## format, lint, types and the draft of the next release's news
 	$(BIN)/ruff format --check .

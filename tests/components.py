@@ -1,4 +1,4 @@
-"""The real programs that tests drive (Redis, Prometheus, a browser): found, or the test says what to install."""
+"""The real programs that tests drive, such as Prometheus: found, or the test says what to install."""
 
 import os
 import shutil

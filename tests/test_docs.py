@@ -229,7 +229,7 @@ _VOLATILE = (
     (re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b"), "TIME"),
     (re.compile(r"\([^()]*; attempts: \d+\)"), "(...)"),
     (re.compile(r"deadline_left [\d.]+"), "deadline_left N"),
-    (re.compile(r"\b\d+\.\d+(e-\d+)?\b"), "N"),
+    (re.compile(r"\b\d+(\.\d+(e-\d+)?|e-\d+)\b"), "N"),
     (re.compile(r"[\u2501\u2500]{2,}|(?<= )[\u2501\u2500](?=$)", re.MULTILINE), ""),
     (re.compile(r"[ \t]+"), " "),
     (re.compile(r" +$", re.MULTILINE), ""),
@@ -244,7 +244,7 @@ def steady(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_blocks_of_a_page_run_and_print_what_it_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_a_page_run_and_print_what_it_shows(name: str) -> None:
     path = ROOT / name
     if "<!-- own process -->" in path.read_text():
         command = [sys.executable, "-W", "error", __file__, name]
@@ -255,15 +255,16 @@ def test_the_blocks_of_a_page_run_and_print_what_it_shows(name: str, monkeypatch
 
 
 def _environ() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+    paths = [os.environ.get("PYTHONPATH", ""), str(ROOT), str(ROOT / "src")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def check(page: Page) -> None:
     """Compare what a page shows with what its blocks printed."""
     for block, printed in page.outputs:
-        assert steady(printed) == steady(block.text), (
-            f"line {block.line}: `python tests/test_docs.py --write` puts it in"
-        )
+        found, shown = steady(printed), steady(block.text)
+        remedy = f"line {block.line}: `python tests/test_docs.py --write` puts in what is printed now:\n{printed}"
+        assert found == shown, remedy
 
 
 # -- files and commands -----------------------------------------------------------------------------------------------
@@ -448,10 +449,9 @@ def write(path: Path) -> None:
     page = run(path)
     text = page.text
     for block, printed in reversed(page.outputs):
-        if steady(printed) != steady(block.text):
-            shown = "".join(f"{line.rstrip()}\n" for line in printed.strip("\n").splitlines())
-            start, end = block.span
-            text = text[:start] + re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", shown) + text[end:]
+        shown = "".join(f"{line.rstrip()}\n" for line in printed.strip("\n").splitlines())
+        start, end = block.span
+        text = text[:start] + re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", shown) + text[end:]
     path.write_text(text)
 
 
@@ -466,11 +466,12 @@ def main(arguments: list[str]) -> None:
     path = ROOT / arguments[-1]
     with Receiver() as collector:
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
-        if arguments[0] == "--write":
-            write(path)
-        else:
-            check(run(path))
-        assert collector.spans or "telemetry.setup(" not in path.read_text()
+        (write if arguments[0] == "--write" else _checked)(path)
+        assert collector.spans or path.name != "telemetry.md"
+
+
+def _checked(path: Path) -> None:
+    check(run(path))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-"""From the ground up. A module belongs to the first word of its name; it imports what lies below, or its own package."""
+"""From the ground up. A module belongs to the first word of its name; it imports what lies below or its own package."""
 SHARED = ("policies", "pipeline", "engine", "interceptors", "body", "signals", "kit", "telemetry", "override")
 """Code that runs in every colour."""
 

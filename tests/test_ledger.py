@@ -183,6 +183,7 @@ def test_accounts_of_one_name_share_the_room_for_labels_however_many_there_were(
         ("library", ("shelf 1", "red")): 1,
         ("library", (OTHER, "red")): 8,
     }
+    assert account.value("test.ledger.loans", shelf="shelf 9") == 1, "its own figures are its own"
 
 
 def test_names_of_clients_beyond_the_limit_are_told_together_and_counted() -> None:

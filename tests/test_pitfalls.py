@@ -382,8 +382,7 @@ def test_pitfall_14_one_async_client_serves_loops_in_several_threads_at_once() -
 
     async def many() -> None:
         async def one() -> None:
-            for _ in range(20):
-                statuses.append((await client.get(URL + "/503/200")).status_code)
+            statuses.extend([(await client.get(URL + "/503/200")).status_code for _ in range(20)])
 
         async with anyio.create_task_group() as group:
             for _ in range(5):

@@ -21,12 +21,16 @@ ATTEMPT = "spanwire.attempt"
 """The key of the `Attempt` under way in `request.extensions`: the wire writes its evidence there."""
 KIND = "spanwire.attempt.kind"
 """The key of the kind that the next attempt of a request has."""
+LEFT = "spanwire.attempt.left"
+"""The key of the seconds that are left for a sync attempt's answer, and for its body; the wire takes them."""
 CUT = "spanwire.attempt.cut"
 """The key of the time at which the attempt under way will be cut short."""
 LINKS = "spanwire.attempt.links"
 """The key of the `Link`s that the next attempt of a request starts with."""
 OVERRIDE = "spanwire.override"
 """The key of what `spanwire.override(...)` asks for."""
+CORRELATION = "spanwire.correlation"
+"""The key of the trace id that spanwire wrote into the correlation header of a request."""
 AUTH = "spanwire.auth"
 """The key that marks a request which an auth flow made, such as one for a token."""
 
@@ -127,6 +131,8 @@ class Call:
     """The body of the response that arrived last."""
     streamed = False
     """Whether the end of that body is the end of the call."""
+    opener = 0
+    """The identity of the engine whose bare transport opened it; 0 for that of a client."""
     sent: tuple[int, ...] = ()
     """The identities of the request objects that were sent, to tell a redirect from an answer to a challenge."""
 
@@ -238,6 +244,6 @@ class Call:
         return f"<Call {self.method} {self.outcome or 'under way'} {len(self.attempts)} attempts>"
 
 
-_OF_THIS_PROCESS = frozenset({"clock", "span", "scope", "body", "sent", "override"})
+_OF_THIS_PROCESS = frozenset({"clock", "span", "scope", "body", "sent", "opener", "override"})
 FAILED_STATUS = frozenset({408, 425, 429})
-"""Final answers below 500 with which a call has failed: the origin did not do what was asked for, and says to come again."""
+"""Final answers below 500 with which a call has failed: the origin did not do as asked, and says to come again."""

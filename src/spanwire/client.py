@@ -97,7 +97,9 @@ class _Client(Handles):
         return self._engine.interceptors
 
     def reload(self, policy: Policy) -> None:
-        """Put another policy in force under load: calls under way end under the old one, and breakers and budgets whose settings did not change keep their state.
+        """Put another policy in force under load.
+
+        Calls under way end under the old one; breakers and budgets whose settings did not change keep their state.
 
         Raises:
             ConfigurationError: if it is no policy, or its `connection` differs; the old policy stays in force.
@@ -111,7 +113,10 @@ class _Client(Handles):
             self.timeout = httpx.Timeout(**timeout.phases())
 
     def metrics(self) -> dict[str, Any]:
-        """The client's figures from its ledger: requests, retries, breakers, times. Needs no SDK, and stays readable after closing."""
+        """The client's figures from its ledger: requests, retries, breakers, times.
+
+        This needs no SDK, and the figures stay readable after closing.
+        """
         return figures(self._engine.account)
 
     def _in_call(self, auth: Any, call: Call) -> Any:
@@ -129,7 +134,7 @@ class _Client(Handles):
         if is_instrumented(self):
             warnings.warn(
                 f"{self!r} was given to `instrument_client`, which makes a span around each request beside those that "
-                'spanwire makes: leave it out, or choose `attempt_spans="instrumentation"` and instrument() in its place',
+                'spanwire makes: leave it out, or use `attempt_spans="instrumentation"` and instrument() in its place',
                 InstrumentationWarning,
                 stacklevel=7,
             )

@@ -1,4 +1,6 @@
-"""The vocabulary: what a decision is, and what is told of it. Everything that the world sees is declared here or in a `decisions.py` of a policy.
+"""The vocabulary: what a decision is, and what is told of it.
+
+Everything that the world sees is declared here or in a `decisions.py` of a policy.
 
 Rules of this file:
 1. A decision is a frozen dataclass. Its class attributes declare its event name, severity, whether it makes its call
@@ -120,7 +122,10 @@ class Decision:
     """The event's name, `spanwire.<policy>.<what>`."""
     SEVERITY: ClassVar[Severity] = Severity.INFO
     LASTING: ClassVar[bool] = False
-    """True for a change of state, told as a log event that outlives sampling; False for a step of one call, told on its span."""
+    """True for a change of state, told as a log event that outlives sampling.
+
+    False for a step of one call, told on its span.
+    """
     NOTABLE: ClassVar[bool] = False
     """True if a call with this decision is one that tail sampling should keep."""
     MOVES: ClassVar[tuple[Count | Record, ...]] = ()

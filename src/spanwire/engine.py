@@ -18,7 +18,7 @@ import httpx
 
 from . import metrics
 from .body import Body
-from .call import AUTH, CALL, KIND, OVERRIDE, Call
+from .call import AUTH, CALL, CORRELATION, KIND, OVERRIDE, Call
 from .checks import check, listed
 from .errors import ConfigurationError, Rejected
 from .interceptors import Interceptors
@@ -134,7 +134,7 @@ class Engine:
         """Put another policy in force; calls under way end under the old one.
 
         Raises:
-            ConfigurationError: if it is no policy, or its `connection` differs: a pool cannot be changed while it is in use.
+            ConfigurationError: if it is no policy, or its `connection` differs: a pool in use cannot be changed.
         """
         policy = _checked(policy, default=False)
         with self._lock:
@@ -164,11 +164,10 @@ class Engine:
                 self._watching = io.spawn(_Watching(weakref.ref(self), io).run, "policy-watch")
                 weakref.finalize(self, self._watching.cancel).atexit = False
 
-    def look(self) -> None:
+    def look(self, watch: Watch[Policy]) -> None:
         """Put in force what the watched file says now, if it changed; an impossible one is told and changes nothing."""
-        assert self.watch is not None
-        self.watch.poll()
-        before, self._taken = self._taken, (self.watch.policy, self.watch.error)
+        watch.poll()
+        before, self._taken = self._taken, (watch.policy, watch.error)
         policy, error = self._taken
         try:
             if policy is not before[0]:
@@ -180,25 +179,32 @@ class Engine:
 
     # -- the life of a call ----------------------------------------------------------------------------------------
 
-    def open(self, request: httpx.Request) -> tuple[Call, httpx.Request]:
+    def open(self, request: httpx.Request, opener: int = 0) -> tuple[Call, httpx.Request]:
         """A logical call begins with this request, or with a copy of it if the request itself is under way already."""
         if not self.used:
             self.used = True
             self.first()
         call = Call(request, self.kit.clock, self.name, self.hash, self.total)
         extensions = request.extensions
-        known = extensions.setdefault(CALL, call)
-        if known is not call:
-            if known.ended is None:
+        if opener:
+            call.opener = opener
+        if extensions.setdefault(CALL, call) is not call:
+            with self._lock:  # several threads may send it again at once
+                under_way = extensions[CALL].ended is None
+                if not under_way:
+                    extensions[CALL] = call
+            if under_way:
                 request = _copy(request)
                 extensions = request.extensions
-            extensions[CALL] = call
+                extensions[CALL] = call
         override = extensions.get(OVERRIDE)
         if override is not None:
             self._apply(call, override)
         self.signals.open(call)
-        if self._correlation is not None and self._correlation not in request.headers:
-            request.headers[self._correlation] = f"{call.trace_id or self.kit.random.getrandbits(128):032x}"
+        name = self._correlation
+        if name is not None and request.headers.get(name) == extensions.get(CORRELATION):  # not the caller's own
+            extensions[CORRELATION] = f"{call.trace_id or self.kit.random.getrandbits(128):032x}"
+            request.headers[name] = extensions[CORRELATION]
         return call, request
 
     def _apply(self, call: Call, override: Override) -> None:
@@ -212,14 +218,18 @@ class Engine:
             call.total = timeout.total if timeout else None
             call.deadline = None if call.total is None else call.started + call.total
 
-    def enter(self, request: httpx.Request) -> tuple[Call, bool]:
-        """A request arrives at a transport: the call it belongs to, and whether it begins with it."""
+    def enter(self, request: httpx.Request) -> tuple[Call, httpx.Request, bool]:
+        """A request arrives at a transport: the call it belongs to, what to send, and whether the call begins with it.
+
+        A call that a bare transport of ours opened is that of one request: the same request, sent again meanwhile, is
+        another call.
+        """
         call: Call | None = request.extensions.get(CALL)
-        if call is None or call.ended is not None:
-            call, request = self.open(request)
+        if call is None or call.ended is not None or call.opener == id(self):
+            call, request = self.open(request, id(self))
             request.extensions[KIND] = "primary"
             call.sent = (id(request),)
-            return call, True
+            return call, request, True
         if AUTH in request.extensions:
             request.extensions[KIND] = "auth"
         else:
@@ -228,7 +238,7 @@ class Engine:
             call.sent = (*sent, this)
         if call.attempts:
             call.mark("other", self.kit.clock())
-        return call, False
+        return call, request, False
 
     def arrived(self, call: Call, response: httpx.Response, io: Runtime, owned: bool) -> httpx.Response:
         """A response leaves a transport: its body keeps the deadline and, for a bare transport, ends the call."""
@@ -284,7 +294,7 @@ class Engine:
         self.pools.clear()
 
     def renew(self) -> None:
-        """In a forked child: the parent's other threads are not here, neither with their calls nor to release a lock."""
+        """In a forked child: the parent's other threads are not here, neither with their calls nor to free a lock."""
         self._lock = threading.Lock()
         self.interceptors.renew()
         self.signals.active.value = 0
@@ -327,13 +337,16 @@ def weakly(method: Callable[[], Any]) -> Callable[[], Any]:
     return called
 
 
+_KEPT = (OVERRIDE, CORRELATION)
+"""What a copy of a request takes over of what spanwire knows of it."""
+
+
 def _copy(request: httpx.Request) -> httpx.Request:
     """The same request once more, without what is known of the call that it is under way in."""
-    extensions = {
-        key: value for key, value in request.extensions.items() if not key.startswith("spanwire.") or key == OVERRIDE
-    }
-    if PHASE_TIMEOUTS in request.extensions:
-        extensions["timeout"] = request.extensions[PHASE_TIMEOUTS]
+    known = request.extensions.copy()  # another thread may be writing there
+    extensions = {key: value for key, value in known.items() if not key.startswith("spanwire.") or key in _KEPT}
+    if PHASE_TIMEOUTS in known:
+        extensions["timeout"] = known[PHASE_TIMEOUTS]
     copy = httpx.Request(
         request.method, request.url, headers=request.headers, stream=request.stream, extensions=extensions
     )
@@ -367,8 +380,7 @@ class _Watching:
         self._engine, self._io = engine, io
 
     async def run(self) -> None:
-        while (engine := self._engine()) is not None and engine.watch is not None:
-            engine.look()
-            interval = engine.watch.interval
+        while (engine := self._engine()) is not None and (watch := engine.watch) is not None:
+            engine.look(watch)
             del engine
-            await self._io.sleep(interval)
+            await self._io.sleep(watch.interval)

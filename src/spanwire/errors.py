@@ -6,6 +6,8 @@ query, a header or a body. All of them pickle, with their evidence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SpanwireError(Exception):
-    """The mark of every error that spanwire itself raises; `report` tells the call that ended so, where there was one."""
+    """The mark of every error that spanwire itself raises; `report` tells the call that ended so, if there was one."""
 
     report: Report | None = None
 
@@ -58,7 +60,10 @@ class Rejected(_Sent, httpx.TransportError):
 
 
 class CircuitOpen(Rejected):
-    """The circuit breaker refused. `breaker` names it, `retry_after` is in seconds, `tripped_by` the span context of the attempt that opened it."""
+    """The circuit breaker refused.
+
+    `breaker` names it, `retry_after` is in seconds, `tripped_by` is the span context of the attempt that opened it.
+    """
 
     breaker: str = ""
     tripped_by: Any = None
@@ -82,11 +87,11 @@ class NoEndpointAvailable(Rejected):
 
 
 class DeadlineExceeded(_Sent, httpx.TimeoutException):
-    """The call's total time is used up. `total` is in seconds, `phase` names what used most of it, `phases` all of it."""
+    """The call's total time is used up. `total` is in seconds, `phase` names what used most of it, `phases` all."""
 
     total: float = 0.0
     phase: str = ""
-    phases: dict[str, float] = {}
+    phases: Mapping[str, float] = MappingProxyType({})
 
 
 class AttemptTimeout(_Sent, httpx.TimeoutException):
@@ -96,7 +101,10 @@ class AttemptTimeout(_Sent, httpx.TimeoutException):
 
 
 class RetryExhausted(_Sent, httpx.TransportError):
-    """No attempt succeeded and `Retry.raise_on_exhausted` asks for an error; `response` is the last answer, `reason` why no further attempt was made."""
+    """No attempt succeeded, and `Retry.raise_on_exhausted` asks for an error.
+
+    `response` is the last answer, `reason` says why no further attempt was made.
+    """
 
     reason: str = ""
     response: httpx.Response | None = None

@@ -9,7 +9,7 @@ from .ledger import Account
 
 
 def figures(account: Account) -> dict[str, Any]:
-    """Requests with their outcomes, mean duration in seconds, time by phase, and every counter of the ledger by its name."""
+    """Requests with their outcomes, mean duration in seconds, time by phase, and every counter of the ledger."""
     by_outcome = _by(account, "spanwire.call.attempts", "outcome")
     total = sum(by_outcome.values())
     failed = by_outcome.get("failure", 0) + by_outcome.get("rejected", 0)

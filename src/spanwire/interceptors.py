@@ -99,15 +99,16 @@ class Interceptors:
                 f"interceptor: `around` = {where!r} is impossible: it should be 'call' or 'attempt'"
             )
         if isinstance(one, type):
-            raise ConfigurationError(f"`interceptors` has the class {one.__name__}: give an instance, {one.__name__}(...)")
+            name = one.__name__
+            raise ConfigurationError(f"`interceptors` has the class {name}: give an instance, {name}(...)")
         if any(callable(getattr(one, hook, None)) for hook in _HOOKS):
             layer: Any = _Intercepting(one, where)
         elif callable(one):
             layer = _Guarded(one)
         else:
             raise ConfigurationError(
-                f"`interceptors` has a {type(one).__name__}, which is neither an interceptor nor a middleware: give it one of "
-                f"{', '.join(_HOOKS)}, or make it `async def middleware(request, call, io)`"
+                f"`interceptors` has a {type(one).__name__}, which is neither an interceptor nor a middleware: give it "
+                f"one of {', '.join(_HOOKS)}, or make it `async def middleware(request, call, io)`"
             )
         with self._lock:
             self._kept.append((one, where, layer))
@@ -165,7 +166,7 @@ class _Intercepting:
 
 
 class _Guarded:
-    """A middleware. What it was answered and does not give back nobody else would close, and its connection would be lost."""
+    """A middleware. What it was answered and does not give back is closed here, else its connection would be lost."""
 
     def __init__(self, middleware: Callable[..., Any]) -> None:
         self._middleware = middleware

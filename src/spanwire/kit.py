@@ -17,7 +17,10 @@ Config = TypeVar("Config")
 
 
 class Kit:
-    """The client's name, clock, source of randomness and signals. `clock` gives seconds that only grow; `wall` is the time of day."""
+    """The client's name, clocks, source of randomness and signals.
+
+    `clock` gives seconds that only grow; `wall` is the time of day.
+    """
 
     __slots__ = ("client", "clock", "random", "signals", "wall")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from .decisions import CLIENT, METRICS, Attribute, Count, Decision, Metric, counter, labels_of
-from .redact import place_of
+from .redact import untold
 
 OTHER = "_other"
 _log = logging.getLogger("spanwire")
@@ -50,6 +50,17 @@ Seen = dict[str, set[str]]
 Observe = Callable[[], Iterable[Observation]]
 
 
+def _bounded(seen: Seen, attribute: Attribute, label: str) -> str:
+    if attribute.values or not attribute.limit:
+        return label
+    with _folding:
+        kept = seen.setdefault(attribute.key, set())
+        if label in kept or len(kept) < attribute.limit:
+            kept.add(label)
+            return label
+    return OTHER
+
+
 class Account:
     """The numbers of one client: its cells by metric and labels, and how to ask its policies for the values of now."""
 
@@ -62,49 +73,32 @@ class Account:
         self.observed: frozenset[Metric] = frozenset()
         """The metrics that `observe` speaks of; what it says of a counter adds to the counter's cell."""
         self._seen: Seen = {}
+        self.seen_by_name = self._seen
+        """The labels of all clients of this name, which may come and go faster than anybody looks."""
         self._told: dict[tuple[Metric, Labels], float] = {}
         """The most that was told of each counter that `observe` speaks of."""
         self._lock = threading.Lock()
 
     def cell(self, metric: Metric, *labels: str) -> Cell:
-        """The cell of a series, made at its first use. Labels beyond their attribute's limit share `_other`, counted."""
+        """The cell of a series, made at its first use. Labels beyond an attribute's limit share `_other`, counted."""
         cells = self.cells.get(metric)
         found = None if cells is None else cells.get(labels)
         return found or self._make(metric, labels)
 
     def _make(self, metric: Metric, labels: Labels) -> Cell:
         with self._lock:
-            kept = tuple(
-                self._bounded(attribute, label) for attribute, label in zip(metric.attributes, labels, strict=True)
-            )
+            kept = tuple(_bounded(self._seen, *pair) for pair in zip(metric.attributes, labels, strict=True))
             cell = self.cells.setdefault(metric, {}).setdefault(kept, Cell())
         if kept != labels:
             self.cell(DROPPED, "series").value += 1
         return cell
 
     def bounded(self, attribute: Attribute, label: str) -> str:
-        """The label, or `_other`, counted, once the attribute has had its fill of different ones."""
-        kept = self._bounded(attribute, label)
+        """A label that is told at once, or `_other`, counted, where the clients of this name have had their fill."""
+        kept = _bounded(self.seen_by_name, attribute, label)
         if kept != label:
             self.cell(DROPPED, "series").value += 1
         return kept
-
-    def _bounded(self, attribute: Attribute, label: str) -> str:
-        if attribute.values or not attribute.limit:
-            return label
-        with _folding:
-            seen = self._seen.setdefault(attribute.key, set())
-            if label in seen or len(seen) < attribute.limit:
-                seen.add(label)
-                return label
-        return OTHER
-
-    def share(self, seen: Seen) -> None:
-        """Bound labels together with other accounts of this name: clients may come and go faster than anybody looks."""
-        with _folding:
-            for key, labels in self._seen.items():
-                seen.setdefault(key, set()).update(labels)
-            self._seen = seen
 
     def count(self, decision: Decision) -> None:
         """Add a decision to the counters that it declares."""
@@ -147,7 +141,7 @@ class Account:
                     found[labels] = found.get(labels, 0) + value
         except Exception as error:
             self.cell(DROPPED, "listener").value += 1
-            _log.debug("the values of now cannot be told: %s", place_of(error))
+            _log.debug("the values of now cannot be told", exc_info=untold(error))
         return found
 
     def _grown(self, metric: Metric) -> dict[Labels, float]:
@@ -205,7 +199,7 @@ class Book:
         self._sums: dict[tuple[str, Metric, Labels], float] = {}
         """What ended clients have counted, by client name."""
         self._seen: dict[str, Seen] = {}
-        """The labels of each client name."""
+        """The labels that were told of each client name."""
         self._lock = threading.Lock()
         _books.add(self)
 
@@ -216,11 +210,11 @@ class Book:
             if account.client not in self._seen and len(self._seen) >= CLIENT.limit:
                 account.label = OTHER
                 account.cell(DROPPED, "series").value += 1
-            account.share(self._seen.setdefault(account.label, {}))
+            account.seen_by_name = self._seen.setdefault(account.label, {})
             self._open.add(account)
 
     def close(self, account: Account) -> None:
-        """Nobody counts on the account any more; it becomes part of the sums. A finalizer may say so: no lock is taken."""
+        """Nobody counts on the account any more: it becomes part of the sums. For finalizers, so without a lock."""
         account.rest()
         self._ended.append(account)
 
@@ -231,8 +225,15 @@ class Book:
                 continue
             self._open.discard(account)
             for metric, value, labels in account.sums():
-                key = (account.label, metric, labels)
+                key = (account.label, metric, self._folded(account.label, metric, labels))
                 self._sums[key] = self._sums.get(key, 0) + value
+
+    def _folded(self, client: str, metric: Metric, labels: Labels) -> Labels:
+        """The labels of a counter, bounded over all clients of a name."""
+        if metric.kind == "updown":
+            return labels  # of a client that lives, and so bounded by its own
+        seen = self._seen[client]
+        return tuple(_bounded(seen, *pair) for pair in zip(metric.attributes, labels, strict=True))
 
     def read(self, metric: Metric) -> dict[tuple[str, Labels], float]:
         """A metric's values by client name and labels, over all clients, open and ended."""
@@ -242,7 +243,7 @@ class Book:
             found = {(client, labels): value for (client, kept, labels), value in self._sums.items() if kept is metric}
         for account in accounts:
             for labels, value in account.read(metric).items():
-                key = (account.label, labels)
+                key = (account.label, self._folded(account.label, metric, labels))
                 found[key] = found.get(key, 0) + value
         return found
 
@@ -260,7 +261,7 @@ _books: weakref.WeakSet[Book] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    global _folding
+    global _folding  # noqa: PLW0603  (a child's own, before anything else runs in it)
     _folding = threading.Lock()
     for book in list(_books):
         book.after_fork()

@@ -70,7 +70,10 @@ DEADLINE_USED = counter(
 )
 ATTEMPT_COUNT = counter(
     "spanwire.attempts", "{attempt}", "Requests on the wire by kind; amplification is (retry + hedge) / primary.",
-    Attribute("spanwire.attempt.kind", "Why the request was sent.", values=("primary", "retry", "hedge", "redirect", "auth", "probe", "revalidation")),
+    Attribute(
+        "spanwire.attempt.kind", "Why the request was sent.",
+        values=("primary", "retry", "hedge", "redirect", "auth", "probe", "revalidation"),
+    ),
 )  # fmt: skip
 CALL_ACTIVE = updown("spanwire.call.active", "{call}", "Calls under way.")
 POOL_CONNECTIONS = updown("spanwire.pool.connections", "{connection}", "Connections of the pool.", CONNECTION_STATE)

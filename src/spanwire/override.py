@@ -29,7 +29,8 @@ def override(
     """Extensions that change the policy for one request: `client.get(url, extensions=override(retry=False))`.
 
     Args:
-        route: the template of the URL, such as `/invoices/{id}`: names spans and metrics, and keys what is kept by route.
+        route: the template of the URL, such as `/invoices/{id}`: it names spans and metrics, and keys what is kept by
+            route.
         idempotent: True to allow repeating a method that is not idempotent by itself, False to forbid it.
         raise_for_status: whether an answer of 400 or more raises `httpx.HTTPStatusError`.
         parts: a part of the policy by its name: False or None switches it off, a part (or its settings as a dict)
@@ -40,7 +41,7 @@ def override(
     """
     from .policies import Policy
 
-    if route is not None and (not isinstance(route, str) or not route):
+    if route is not None and (not isinstance(route, str) or not route.isprintable() or not route):
         raise ConfigurationError(
             f"override: `route` = {route!r} is impossible: it should be a template such as '/invoices/{{id}}'"
         )
@@ -52,7 +53,9 @@ def override(
             raise ConfigurationError(
                 f"override: `{name}` belongs to the client and cannot change for one request: make another client"
             )
-    checked = Policy(**{name: None if part is False else part for name, part in parts.items()})
+    # What is not given is off: it is the client's, and a warning that compares with the defaults would be wrong.
+    given = {name: None if part is False else part for name, part in parts.items()}
+    checked = Policy(**{"timeout": None, "circuit_breaker": None, **given})
     asked = Override(route, idempotent, raise_for_status, {name: getattr(checked, name) for name in parts})
     return {OVERRIDE: asked, **_phases(asked.parts.get("timeout"))}
 

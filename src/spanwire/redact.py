@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import traceback
+from types import TracebackType
 from urllib.parse import unquote_plus
 
 import httpx
@@ -62,9 +62,17 @@ def _hidden(found: re.Match[str]) -> str:
     return "?" + _query(query[1:]) + found[0][len(query) :]
 
 
-def place_of(error: BaseException) -> str:
-    """An error by its class and the places that it came through, without its message: that is of whoever raised it."""
-    return "".join([f"{type(error).__qualname__}\n", *traceback.format_tb(error.__traceback__)])
+class Untold(Exception):
+    """Stands in a log for an error of the user's code, whose message may show anything."""
+
+
+def untold(error: BaseException) -> tuple[type[Untold], Untold, TracebackType | None]:
+    """The `exc_info` of a log record: where an error came from and its class, without its message."""
+    return (
+        Untold,
+        Untold(f"{type(error).__qualname__} (its message is not written: it may be secret)"),
+        error.__traceback__,
+    )
 
 
 def _query(query: str) -> str:

@@ -73,17 +73,22 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The whole report as JSON-compatible data."""
         return {
-            "client": self.client, "method": self.method, "url": self.url, "route": self._call.route, "outcome": self.outcome,
-            "error": self.error, "duration": round(self.duration, 6), "trace_id": self.trace_id, "policy": self._call.policy_hash,
+            "client": self.client, "method": self.method, "url": self.url, "route": self._call.route,
+            "outcome": self.outcome, "error": self.error, "duration": round(self.duration, 6),
+            "trace_id": self.trace_id, "policy": self._call.policy_hash,
             "attempts": [self._attempt(attempt) for attempt in self.attempts],
-            "decisions": [{"at": round(at, 6), "name": decision.NAME, **decision.evidence()} for at, decision in self._call.decisions],
+            "decisions": [
+                {"at": round(at, 6), "name": decision.NAME, **decision.evidence()}
+                for at, decision in self._call.decisions
+            ],
             "phases": {name: round(seconds, 6) for name, seconds in self.phases.items()},
         }  # fmt: skip
 
     def _attempt(self, attempt: Attempt) -> dict[str, Any]:
         ended = attempt.ended or self._call.clock()
         return {
-            "number": attempt.number, "kind": attempt.kind, "endpoint": attempt.endpoint, "status": attempt.status, "error": attempt.error,
+            "number": attempt.number, "kind": attempt.kind, "endpoint": attempt.endpoint,
+            "status": attempt.status, "error": attempt.error,
             "at": round(attempt.started - self._call.started, 6), "duration": round(ended - attempt.started, 6),
             "pool_wait": round(attempt.pool_wait, 6), "connect": attempt.connect and round(attempt.connect, 6),
         }  # fmt: skip
@@ -94,7 +99,8 @@ class Report:
         return drawn(self.as_dict())
 
     def __repr__(self) -> str:
-        return f"<Report {self.method} {self.url} {self.outcome or 'under way'} {len(self.attempts)} attempts {self.duration:.3f} s>"
+        ended = f"{self.outcome or 'under way'} {len(self.attempts)} attempts {self.duration:.3f} s"
+        return f"<Report {self.method} {self.url} {ended}>"
 
 
 def report(of: httpx.Response | BaseException) -> Report:

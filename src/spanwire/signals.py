@@ -15,7 +15,7 @@ from .call import Attempt, Call
 from .decisions import Decision
 from .ledger import DROPPED, Account, Cell
 from .metrics import ATTEMPT_COUNT, CALL_ATTEMPTS, DEADLINE_USED, PHASE_TIME
-from .redact import place_of
+from .redact import untold
 
 _log = logging.getLogger("spanwire")
 
@@ -78,6 +78,9 @@ class Signals:
                 listener.opened(call)
             except Exception as error:
                 self.failed(listener, error)
+            except BaseException:  # such as a cancellation: nobody else would end the call
+                self.close(call)
+                raise
 
     def close(self, call: Call) -> None:
         """A call has ended; later calls of this change nothing."""
@@ -178,7 +181,7 @@ class Signals:
     def failed(self, listener: object, error: Exception) -> None:
         """A listener failed: it is counted, and the call goes on."""
         self.account.cell(DROPPED, "listener").value += 1
-        _log.debug("the listener %s failed, and the call goes on: %s", type(listener).__qualname__, place_of(error))
+        _log.debug("the listener %s failed; the call goes on", type(listener).__qualname__, exc_info=untold(error))
 
 
 class _Both:

@@ -97,7 +97,7 @@ class Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         line = self._line
-        call, owned = line.engine.enter(request)
+        call, request, owned = line.engine.enter(request)
         try:
             response = run(line.way(call)(request))
         except BaseException as error:
@@ -164,7 +164,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         line = self._line
-        call, owned = line.engine.enter(request)
+        call, request, owned = line.engine.enter(request)
         try:
             response = await line.way(call)(request)
         except BaseException as error:

@@ -19,7 +19,8 @@ def drawn(report: dict[str, Any]) -> str:
 def _head(report: dict[str, Any]) -> str:
     count = len(report["attempts"])
     ended = f"{report['outcome'] or 'under way'}{' ' + report['error'] if report['error'] else ''}"
-    return f"call {report['method']} {report['url']}  {ended} in {report['duration']:.3f} s, {count} attempt{'s' if count != 1 else ''}"
+    tried = f"{count} attempt{'s' if count != 1 else ''}"
+    return f"call {report['method']} {report['url']}  {ended} in {report['duration']:.3f} s, {tried}"
 
 
 def _attempts(report: dict[str, Any]) -> Iterator[tuple[float, str]]:

@@ -18,6 +18,7 @@ def test_a_call_is_exported_before_the_command_ends(
 ) -> None:
     origin.script(503, 200)
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_COMPRESSION": compression}
+    variables["SPANWIRE_RETRY__BACKOFF"] = '{"kind": "fixed", "seconds": 0.01}'
     told = spanwire("get", origin.url, "--json", **variables)
     assert told.code == 0
     assert not told.err

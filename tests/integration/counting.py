@@ -1,4 +1,4 @@
-"""What the stories of counts share: an origin that counts its requests, and readers that hold counters to their word."""
+"""What the stories of counts share: an origin that counts its requests, readers that hold counters to their word."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def ids(spans: list[ReadableSpan]) -> list[str]:
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("order", ["before the client", "after the client"])
 def test_with_the_instrumentation_on_each_attempt_has_our_span_alone(
-    driver: Driver, site: Site, telemetry: SpanwireTelemetry, instrument: Callable[..., None], wire: str, order: str
+    *, driver: Driver, site: Site, telemetry: SpanwireTelemetry, instrument: Callable[..., None], wire: str, order: str
 ) -> None:
     site.script(503, 200)
     if order == "before the client":
@@ -137,7 +137,7 @@ def test_a_given_transport_that_is_instrumented_by_itself_keeps_still(
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("order", ["before the client", "after the client"])
 def test_attempts_can_be_left_to_the_instrumentation(
-    driver: Driver, site: Site, telemetry: SpanwireTelemetry, instrument: Callable[..., None], wire: str, order: str
+    *, driver: Driver, site: Site, telemetry: SpanwireTelemetry, instrument: Callable[..., None], wire: str, order: str
 ) -> None:
     site.script(503, 200)
     if order == "before the client":

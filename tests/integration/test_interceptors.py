@@ -1,4 +1,4 @@
-"""User code around calls and attempts: what it sees and may change, and that none of it costs a connection or a call."""
+"""User code around calls and attempts: what it sees and may change, and that it costs neither connection nor call."""
 
 from __future__ import annotations
 

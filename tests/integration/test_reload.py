@@ -1,4 +1,4 @@
-"""A policy that is swapped under load, by hand and by a file: no call fails, and what did not change keeps its state."""
+"""A policy that is swapped under load, by hand and by a file: no call fails; what did not change keeps its state."""
 
 from __future__ import annotations
 
@@ -227,8 +227,8 @@ class Following:
         engine = weakref.proxy(self.client._engine)
         look = type(self.client._engine).look
 
-        def counted() -> None:
-            look(engine)
+        def counted(watch: Any) -> None:
+            look(engine, watch)
             self.looks += 1
 
         self.client._engine.look = counted

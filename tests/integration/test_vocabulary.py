@@ -37,7 +37,7 @@ LATER: dict[str, set[str]] = {
     "spanwire.phase": NOT_YET_THERE,
     "spanwire.wait.kind": NOT_YET_THERE - {"cache"},
 }
-"""What is declared for policies that are not there yet: values, or a whole key. Whoever adds one takes its words out."""
+"""What is declared for policies that are not there yet: values or a whole key. Whoever adds one takes its words out."""
 
 
 class Point(NamedTuple):

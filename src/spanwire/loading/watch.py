@@ -61,4 +61,5 @@ class Watch(Generic[P]):
         return built(self._model, parsed(now, self.path), f"'{self.path}'")
 
     def __repr__(self) -> str:
-        return f"<Watch '{self.path}' policy {getattr(self.policy, 'hash', '')}{', the file is impossible now' if self.error else ''}>"
+        trouble = ", the file is impossible now" if self.error else ""
+        return f"<Watch '{self.path}' policy {getattr(self.policy, 'hash', '')}{trouble}>"

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from ..redact import place_of
+from ..redact import untold
 
 T = TypeVar("T")
 _log = logging.getLogger("spanwire")
@@ -82,4 +82,4 @@ class Race(Generic[T]):
                 try:
                     await self._discard(self._values.pop(index))
                 except Exception as error:
-                    _log.debug("what lost a race could not be discarded: %s", place_of(error))
+                    _log.debug("what lost a race could not be discarded", exc_info=untold(error))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..errors import ClientClosed
-from ..redact import place_of
+from ..redact import untold
 from .background import own_context
 from .protocol import Handle
 
@@ -48,7 +48,7 @@ async def _logged(work: Work, name: str) -> None:
     except ClientClosed:
         pass
     except Exception as error:
-        _log.warning("the background work %r ended by an error: %s", name, place_of(error))
+        _log.warning("the background work %r ended by an error", name, exc_info=untold(error))
 
 
 class LoopHandle:

@@ -17,7 +17,7 @@ import httpx
 
 from ..call import ATTEMPT
 from ..errors import ClientClosed
-from ..redact import place_of
+from ..redact import untold
 from .background import own_context
 from .run import run
 
@@ -128,7 +128,7 @@ def _background(trunk: Branch, branch: Branch, work: Callable[[], Coroutine[Any,
         pass
     except Exception as error:
         if not branch.lost.is_set():  # whatever it met while it was cut off is of no interest
-            _log.warning("the background work %r ended by an error: %s", name, place_of(error))
+            _log.warning("the background work %r ended by an error", name, exc_info=untold(error))
     finally:
         trunk.ended(branch)
 
@@ -301,4 +301,4 @@ class Race(Generic[T]):
         try:
             run(self._discard(value))
         except Exception as error:
-            _log.debug("what lost a race could not be discarded: %s", place_of(error))
+            _log.debug("what lost a race could not be discarded", exc_info=untold(error))

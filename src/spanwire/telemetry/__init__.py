@@ -1,6 +1,7 @@
-"""Decisions as OpenTelemetry signals. Only this package imports OpenTelemetry, and only its API: the service brings the SDK.
+"""Decisions as OpenTelemetry signals.
 
-`setup()` is the convenience for scripts (extra `spanwire[otlp]`); `log_decisions()` writes every decision to std logging.
+Only this package imports OpenTelemetry, and only its API: the service brings the SDK. `setup()` is the convenience for
+scripts (extra `spanwire[otlp]`); `log_decisions()` writes every decision to std logging.
 """
 
 from .instrumented import InstrumentationWarning, is_instrumented

@@ -113,7 +113,8 @@ def _exporters(signal: Signal, endpoint: str | None) -> Iterator[Any]:
         try:
             yield found[0].load()(**given)
         except Exception as error:
-            raise ConfigurationError(f"the exporter {name!r} for {signal} cannot be made: {redacted_text(str(error))}") from error
+            why = redacted_text(str(error))
+            raise ConfigurationError(f"the exporter {name!r} for {signal} cannot be made: {why}") from error
 
 
 def _names(signal: Signal, endpoint: str | None) -> list[str]:

@@ -95,7 +95,7 @@ class Conventions:
         return found
 
     def attempt_start(self, call: Call, attempt: Attempt, request: httpx.Request) -> tuple[str, Attributes]:
-        """The name of an attempt's span, and what samplers see of it; of an unsampled call's they see all but the URL."""
+        """The name of an attempt's span, and what samplers see of it: of an unsampled call's, all but the URL."""
         target = call.target if request.url is call.url else target_of(request.url)
         resent = 0 if attempt.number == 1 and attempt.kind == "primary" else _resent(call, attempt, request)
         key = (request.method, target.origin, call.route, attempt.kind, attempt.endpoint, resent)
@@ -147,18 +147,12 @@ class Conventions:
         target = call.target if request.url is call.url else target_of(request.url)
         key = (request.method, target.origin, attempt.status, attempt.error, attempt.protocol, call.route)
         found: Attributes | None = self._durations.get(key)
-        return found or self._durations.keep(key, self._request_duration(target, *key))
+        return found or self._durations.keep(key, self._request_duration(target, key))
 
     def _request_duration(
-        self,
-        target: Target,
-        method: str,
-        _: str,
-        status: int | None,
-        error: str | None,
-        protocol: bytes | None,
-        route: str | None,
+        self, target: Target, key: tuple[str, str, int | None, str | None, bytes | None, str | None]
     ) -> Attributes:
+        method, _, status, error, protocol, route = key
         found: Attributes = {CLIENT.key: self._account.label, METHOD.key: method_of(method), **self._server(target)}
         if status is not None:
             found[STATUS.key] = status

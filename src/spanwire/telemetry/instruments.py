@@ -33,7 +33,7 @@ class _Shelf:
     def __init__(self) -> None:
         self.book = Book()
         self.books = [self.book]
-        """All that its instruments tell: also that of the unset provider, where this one was known before it was set."""
+        """All that its instruments tell: also the unset provider's, where this one was known before it was set."""
         self.histograms: Histograms = {}
         self._told: set[str] = set()
 
@@ -122,7 +122,7 @@ def is_live(histogram: Histogram) -> bool:
 
 def _after_fork() -> None:
     """A lock that another thread held at the fork is never released in the child."""
-    global _lock
+    global _lock  # noqa: PLW0603  (a child's own, before anything else runs in it)
     _lock = threading.Lock()
 
 

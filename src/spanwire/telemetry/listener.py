@@ -16,7 +16,7 @@ from .. import metrics
 from ..call import LINKS, Attempt, Call
 from ..decisions import CLIENT, Decision, Metric, Record
 from ..errors import ConfigurationError
-from ..ledger import Account, labels_in
+from ..ledger import DROPPED, Account, labels_in
 from ..signals import End, Listener
 from .carrier import carries_more, inject
 from .conventions import NOTABLE, Conventions
@@ -28,7 +28,7 @@ from .providers import Providers, tracer_of
 NOWHERE = set_span_in_context(INVALID_SPAN, Context())
 """The context of records that get no exemplar; the SDK takes an empty context for the current one."""
 BASELINE = 0.1
-"""The share of calls that a tail sampler keeps though they are not notable, chosen by the randomness of the trace id."""
+"""The share of calls that a tail sampler keeps though they are not notable, chosen by the trace id's random part."""
 _RANDOM = (1 << 56) - 1
 _THRESHOLD = int(BASELINE * (_RANDOM + 1))
 _ERROR = Status(StatusCode.ERROR)
@@ -36,8 +36,11 @@ SHORTEST_WAIT = 0.001
 QUIET = (httpx.MockTransport, httpx.ASGITransport, httpx.WSGITransport)
 """Transports that no instrumentation patches. What an application below them sends is not ours to suppress."""
 _API = vars(trace)
-"""Where the API keeps the global provider: None while no SDK is set up. Asking it by its function costs more than all the
-rest of an untraced call's telemetry; if the name should go, every call takes the longer way."""
+"""Where the API keeps the global provider: None while no SDK is set up.
+
+Asking it by its function costs more than all the rest of an untraced call's telemetry; if the name should go, every
+call takes the longer way.
+"""
 
 
 class Telemetry(Listener):
@@ -98,7 +101,7 @@ class Telemetry(Listener):
             span.set_attribute("spanwire.baseline", True)
 
     enter = staticmethod(otel.attach)
-    """Makes a call's scope current, for the log records and interceptors inside it; only where `leave` follows in the same task."""
+    """Makes a call's scope current, for what is logged and intercepted in it; `leave` follows in the same task."""
     leave = staticmethod(otel.detach)
     """What was current before is current again; takes what `enter` returned."""
 
@@ -110,19 +113,21 @@ class Telemetry(Listener):
         failed = outcome in ("failure", "rejected")
         if failed or outcome == "fallback":
             call.notable = True
-        if self._measured or self._is_measured():
-            where = call.scope if call.scope is not None and (call.notable or call.baseline) else NOWHERE
-            self._call_duration.record(
-                (call.ended or 0.0) - call.started, self.conventions.call_duration(call, outcome), where
-            )
-        if span is not None:
-            if call.recorded:
-                for link in call.links:
-                    span.add_link(link.context, {"spanwire.link.relation": link.relation})
-                span.set_attributes(self.conventions.call_end(call, outcome))
-                if failed:
-                    span.set_status(_ERROR)
-            span.end()
+        try:
+            if self._measured or self._is_measured():
+                where = call.scope if call.scope is not None and (call.notable or call.baseline) else NOWHERE
+                self._call_duration.record(
+                    (call.ended or 0.0) - call.started, self.conventions.call_duration(call, outcome), where
+                )
+        finally:  # a meter that fails takes no span with it
+            if span is not None:
+                if call.recorded:
+                    for link in call.links:
+                        span.add_link(link.context, {"spanwire.link.relation": link.relation})
+                    span.set_attributes(self.conventions.call_end(call, outcome))
+                    if failed:
+                        span.set_status(_ERROR)
+                span.end()
 
     @staticmethod
     def _exemplar(call: Call, context: Context | None) -> Context:
@@ -156,21 +161,27 @@ class Telemetry(Listener):
         failed = error is not None or (status is not None and status >= 400)
         if error is not None or (failed and status is not None and status >= 500):
             call.notable = True
-        if self._measured and (
-            status is not None or error is not None
-        ):  # a cancelled attempt has no duration to speak of
-            where = context if context is not None and (call.notable or call.baseline) else NOWHERE
-            self._request_duration.record(
-                attempt.ended - attempt.started, self.conventions.request_duration(call, attempt, request), where
-            )
-            if attempt.connect is not None or attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
-                self._record_connecting(call, attempt, where)
-        if span is not None:
-            if call.recorded:
-                span.set_attributes(self.conventions.attempt_end(call, attempt))
-                if failed:
-                    span.set_status(_ERROR)
-            span.end()
+        try:
+            if self._measured and (
+                status is not None or error is not None
+            ):  # a cancelled attempt has no duration to speak of
+                where = context if context is not None and (call.notable or call.baseline) else NOWHERE
+                self._request_duration.record(
+                    attempt.ended - attempt.started, self.conventions.request_duration(call, attempt, request), where
+                )
+                if attempt.connect is not None or attempt.pool_wait >= metrics.POOL_WAIT_FLOOR:
+                    self._record_connecting(call, attempt, where)
+        finally:
+            if span is not None:
+                if call.recorded:
+                    span.set_attributes(self.conventions.attempt_end(call, attempt))
+                    if failed:
+                        span.set_status(_ERROR)
+                span.end()
+
+    def lost(self) -> None:
+        """The trace context could not be sent along; it is counted, and the attempt is told all the same."""
+        self._account.cell(DROPPED, "listener").value += 1
 
     def left(self, call: Call, attempt: Attempt) -> None:
         """An attempt has ended that another instrumentation tells of: what that does not know."""
@@ -228,7 +239,11 @@ class Telemetry(Listener):
 
 
 class _AttemptSpan:
-    """One attempt: its span is current while it is on the wire, its own `traceparent` goes with it, and no other instrumentation below makes a second span."""
+    """One attempt.
+
+    Its span is current while it is on the wire, its own `traceparent` goes with it, and no other instrumentation below
+    makes a second span.
+    """
 
     __slots__ = ("_attempt", "_call", "_context", "_request", "_span", "_telemetry", "_token")
 
@@ -244,7 +259,10 @@ class _AttemptSpan:
         context = self._context = set_span_in_context(span, call.scope)
         if telemetry.suppresses:  # another instrumentation may see the request too: it is asked to keep still
             context = otel.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context)
-        inject(request.headers, attempt.context, context, call.carries)
+        try:
+            inject(request.headers, attempt.context, context, call.carries)
+        except Exception:  # a propagator's of the service
+            telemetry.lost()
         self._token = otel.attach(context)
 
     def __call__(self) -> None:
@@ -254,7 +272,7 @@ class _AttemptSpan:
 
 
 class _Left:
-    """One attempt whose span another instrumentation makes, below the call's; if none does, the origin is told the call's."""
+    """One attempt whose span another instrumentation makes, below the call's; if none does, the origin is told that."""
 
     __slots__ = ("_attempt", "_call", "_telemetry", "_token")
 
@@ -267,7 +285,10 @@ class _Left:
         if call.span is not None:
             context = attempt.context = call.span.get_span_context()
             self._token = otel.attach(call.scope)
-        inject(request.headers, context, call.scope, call.carries or call.span is None)
+        try:
+            inject(request.headers, context, call.scope, call.carries or call.span is None)
+        except Exception:  # a propagator's of the service
+            telemetry.lost()
 
     def __call__(self) -> None:
         if self._token is not None:

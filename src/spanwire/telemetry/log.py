@@ -44,8 +44,9 @@ def _level(decision: Decision) -> int:
 
 
 def log_decisions(level: str | int = "info") -> None:
-    """Write the decisions of every client to the std logger `spanwire`, from a level on: "debug" shows every step of every call.
+    """Write the decisions of every client to the std logger `spanwire`, from a level on.
 
+    "debug" shows every step of every call.
     A second call changes the level.
 
     Raises:

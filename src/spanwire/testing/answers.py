@@ -77,9 +77,13 @@ async def read_request(reader: asyncio.StreamReader, connection: int) -> Seen | 
     return Seen(method, target, headers, body, connection)
 
 
+def _gone() -> bytes:
+    raise EOFError
+
+
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     body = b""
-    while size := int(await reader.readline(), 16):
+    while size := int((await reader.readline()) or _gone(), 16):
         body += (await reader.readexactly(size + 2))[:-2]
     await reader.readline()
     return body

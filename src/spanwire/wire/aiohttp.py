@@ -63,10 +63,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await sending.slot(self._slots)
             try:
                 response = await self._send(request)
+                return _response(response, ResponseStream(response, self._slots))
             except BaseException as error:
                 self._slots.release()
                 _reraise(error)
-        return _response(response, ResponseStream(response, self._slots))
 
     async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -143,5 +143,5 @@ class ResponseStream(httpx.AsyncByteStream):
 def _response(response: aiohttp.ClientResponse, stream: ResponseStream) -> httpx.Response:
     extensions: dict[str, Any] = {"http_version": b"HTTP/1.0" if response.version == (1, 0) else b"HTTP/1.1"}
     if response.reason:
-        extensions["reason_phrase"] = response.reason.encode()
+        extensions["reason_phrase"] = response.reason.encode("utf-8", "surrogateescape")  # the bytes as they came
     return httpx.Response(response.status, headers=response.raw_headers, stream=stream, extensions=extensions)

@@ -18,6 +18,8 @@ LARGE = 1 << 20
 def options(request: httpx.Request, proxy: httpx.Proxy | None) -> dict[str, Any]:
     """The arguments of `ClientSession.request` for a request of httpx."""
     timeout, url = request.extensions.get("timeout", {}), request.url
+    if (url.port or 0) > 65535:  # such as of a redirect; yarl would raise an error of its own
+        raise httpx.ConnectError(f"the port {url.port} is impossible: ports end at 65535")
     asked: dict[str, Any] = {
         "method": request.method,
         # Not `str(url)`: aiohttp would make an Authorization header of its credentials. Encoded: httpx has done that.

@@ -10,11 +10,16 @@ from typing import Any, Unpack
 import httpcore2
 import httpx
 
+from ..call import LEFT
 from .arguments import WireArguments, pool_arguments
+from .bounded import bounded, until
 from .connecting import Clock, WireRequest
 from .exceptions import HTTPCORE2, reraise
 from .fork import renew_after_fork
 from .pools import AsyncPool, Pool
+
+
+_UNLIMITED = (None, None)
 
 
 class HTTPCore2Transport(httpx.BaseTransport):
@@ -36,12 +41,14 @@ class HTTPCore2Transport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the response's slot is given back when the response is closed."""
         sent = WireRequest(request, self._clock)
+        answer, body = map(until, request.extensions.pop(LEFT, _UNLIMITED))
         try:
-            response = self._pool.handle_request(sent)
+            with bounded(answer):
+                response = self._pool.handle_request(sent)
         except BaseException as error:
             sent.failed(error)
             reraise(error, HTTPCORE2)
-        return _response(response, ResponseStream(response.stream))
+        return _response(response, ResponseStream(response.stream, body))
 
     def connections(self) -> tuple[int, int]:
         """How many connections of the pool are at work, being made included, and how many are idle. Never raises."""
@@ -106,14 +113,23 @@ _inherited: list[AsyncPool] = []
 class ResponseStream(httpx.SyncByteStream):
     """A body, read and closed through the pool; errors on the way are httpx's."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, until: float | None = None) -> None:
         self._stream = stream
+        self._until = until
 
     def __iter__(self) -> Iterator[bytes]:
+        chunks = iter(self._stream)
         try:
-            yield from self._stream
+            while True:
+                with bounded(self._until):
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
         except Exception as error:
             reraise(error, HTTPCORE2)
+        finally:
+            chunks.close()
 
     def close(self) -> None:
         self._stream.close()

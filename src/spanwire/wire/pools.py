@@ -10,6 +10,7 @@ import anyio
 import httpcore2
 
 from . import streams
+from .bounded import bind
 from .connecting import Connecting, Line, WireRequest, connecting, retire_when_broken
 
 
@@ -29,6 +30,7 @@ def _timed(
     watch.start()
     try:
         stream = step(*arguments, **named)
+        bind(stream)
         watch.reached(stream, _timed)
     finally:
         watch.stop()

@@ -129,6 +129,8 @@ async def connect_tcp(
     socket_options: Iterable[Any] | None = None,
 ) -> Stream:
     """A TCP connection; anyio tries the addresses of a name as RFC 8305 has it."""
+    if not 0 <= port < 65536:  # such as of a redirect; anyio would raise a group of errors
+        raise httpcore2.ConnectError(f"the port {port} is impossible: ports end at 65535")
     try:
         with limited(timeout):
             stream = await anyio.connect_tcp(host, port, local_host=local_address)

@@ -14,6 +14,7 @@ from ...call import FAILED_STATUS
 from ...client import Client
 from ...errors import ConfigurationError, Rejected
 from ...policies import Policy
+from ...redact import redacted_text
 from ...report import report
 from ...telemetry import setup
 from ..exits import Exit
@@ -60,6 +61,10 @@ def _client(rules: Policy, options: argparse.Namespace, recorder: Recorder) -> C
     try:
         more: Any = {"verify": False} if options.insecure else {}
         return Client(name="cli", policy=rules, listeners=[recorder], follow_redirects=options.follow, **more)
+    except ConfigurationError:
+        raise
+    except (httpx.InvalidURL, ValueError) as error:  # httpx's own, of HTTP_PROXY and its like
+        raise ConfigurationError(f"a proxy of the environment cannot be had: {redacted_text(str(error))}") from None
     except (ImportError, OSError) as error:  # an extra that the policy needs, or a file of its certificates
         raise ConfigurationError(f"the policy's connection cannot be had: {error}") from None
 

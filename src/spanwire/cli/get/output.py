@@ -45,7 +45,8 @@ def as_tree(ended: Ended, body: bool) -> None:
 def _answer(response: httpx.Response) -> str:
     kind = response.headers.get("content-type", "").partition(";")[0].strip()
     size = f"{len(response.content):,} bytes"
-    return " · ".join(filter(None, (words.status(response.status_code), response.http_version, kind, size)))
+    shown = filter(None, (words.status(response.status_code), response.http_version, kind, size))
+    return "".join(sign if sign.isprintable() else "?" for sign in " · ".join(shown))  # a header may hold escapes
 
 
 def as_json(ended: Ended, body: bool) -> None:
@@ -63,6 +64,8 @@ def as_json(ended: Ended, body: bool) -> None:
 
 def _write(data: bytes) -> None:
     """Write all of it: a stdout without a buffer, as with `PYTHONUNBUFFERED`, takes but a part at a time."""
+    if sys.stdout is None:
+        return  # it was closed by whoever started us: nobody wants it
     left = memoryview(data)
     while left:
         left = left[sys.stdout.buffer.write(left) :]

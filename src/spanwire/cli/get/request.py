@@ -47,7 +47,8 @@ def request(options: argparse.Namespace) -> dict[str, Any]:
 def _url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
-    except httpx.InvalidURL:
+        _ = url.host
+    except (httpx.InvalidURL, ValueError):  # the latter of a name that IDNA does not know
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) < 65536:
         raise ConfigurationError(
@@ -83,6 +84,8 @@ def _header(given: str) -> tuple[bytes, bytes]:
 
 def _data(given: str) -> bytes:
     if given in ("-", "@-"):
+        if sys.stdin is None:
+            raise ConfigurationError(f"--data {given!r} cannot be read: stdin is closed")
         return sys.stdin.buffer.read()
     if not given.startswith("@"):
         return given.encode()

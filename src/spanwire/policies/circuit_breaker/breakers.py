@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 
 from ...ledger import Account, Observation
 from .config import CircuitBreaker
@@ -21,6 +22,9 @@ from .decisions import (
 )
 from .states import TRANSITIONS, Reason, State
 from .tickets import Tally, Ticket
+
+LOOKS = 64
+"""Breakers that are looked at to make room for a new one: all of them, under the lock, would cost milliseconds."""
 
 
 class Breakers:
@@ -91,11 +95,14 @@ class Breakers:
         return breaker
 
     def _make_room(self, now: float) -> None:
-        for name in list(self._kept) if len(self._kept) >= self.config.max_breakers else ():
-            if self._kept[name].retire(now):
-                del self._kept[name]
-                if len(self._kept) < self.config.max_breakers:
-                    return
+        """Let go of what was used least recently. Of many that must stay only a few are looked at, each in its turn."""
+        for name in list(islice(self._kept, LOOKS)) if len(self._kept) >= self.config.max_breakers else ():
+            if not self._kept[name].retire(now):
+                self._kept.move_to_end(name)
+                continue
+            del self._kept[name]
+            if len(self._kept) < self.config.max_breakers:
+                return
 
     def _tally(self, name: str) -> Tally:
         """Its numbers in the client's account; what it may count is zero from now on, so that no increase is lost."""

@@ -57,21 +57,21 @@ class CircuitBreaker(Part):
     Finagle's, the floor by `Retry-After` Linkerd's. The jitter is upward only: no break is shorter than asked for.
     """
 
-    failure_ratio: float = Field(0.5, gt=0, le=1)
-    window: float = Field(30.0, gt=0)
-    min_calls: int = Field(20, ge=1)
-    consecutive_failures: int | None = Field(None, ge=1)
-    slow_call_ratio: float | None = Field(None, gt=0, le=1)
-    slow_call_duration: float | None = Field(None, gt=0)
-    break_duration: float = Field(5.0, gt=0)
-    max_break_duration: float = Field(60.0, gt=0)
-    half_open_max_calls: int = Field(4, ge=1)
-    success_threshold: int = Field(2, ge=1)
+    failure_ratio: float = Field(default=0.5, gt=0, le=1)
+    window: float = Field(default=30.0, gt=0)
+    min_calls: int = Field(default=20, ge=1)
+    consecutive_failures: int | None = Field(default=None, ge=1)
+    slow_call_ratio: float | None = Field(default=None, gt=0, le=1)
+    slow_call_duration: float | None = Field(default=None, gt=0)
+    break_duration: float = Field(default=5.0, gt=0)
+    max_break_duration: float = Field(default=60.0, gt=0)
+    half_open_max_calls: int = Field(default=4, ge=1)
+    success_threshold: int = Field(default=2, ge=1)
     scope: Scope | None = None
     mode: Mode = "enforce"
     count_429: bool = False
-    is_failure: SkipJsonSchema[Callable[[Outcome], bool] | None] = Field(None, exclude=True)
-    max_breakers: int = Field(1024, ge=1)
+    is_failure: SkipJsonSchema[Callable[[Outcome], bool] | None] = Field(default=None, exclude=True)
+    max_breakers: int = Field(default=1024, ge=1)
 
     @pydantic.model_validator(mode="after")
     def _possible(self) -> Self:

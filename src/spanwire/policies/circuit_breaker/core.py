@@ -83,7 +83,7 @@ class Breaker:
             return None if reason is None else self._move(reason, now, blame)
 
     def passed(self, ticket: Ticket, now: float) -> bool:
-        """Settle a success of the state that stands, which is what nearly every call is; False if `settle` is needed."""
+        """Settle a success of the state that stands, as nearly every call is one; False if `settle` is needed."""
         with self._lock:
             if ticket is not self._standing or self.state is not CLOSED:
                 return False

@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 
 from ...call import ATTEMPT
-from ...errors import Rejected
+from ...errors import DeadlineExceeded, Rejected
 from ..outcome import Outcome
 from .config import CircuitBreaker
 from .states import ABANDONED, FAILURE, SUCCESS, Verdict
 
-SAYS_NOTHING = (Rejected, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+SAYS_NOTHING = (Rejected, DeadlineExceeded, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 """Errors of the transport that tell nothing of the origin: it was never asked, or not properly."""
 
 

@@ -36,7 +36,7 @@ class FallbackResponse(Part):
     status: Annotated[int, pydantic.Field(ge=200, le=599)] = 200
     headers: Mapping[str, str] = {}
     content: str | bytes = b""
-    json_content: Any = pydantic.Field(None, alias="json")
+    json_content: Any = pydantic.Field(default=None, alias="json")
 
     @pydantic.field_validator("json_content")
     @classmethod

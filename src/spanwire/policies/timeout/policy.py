@@ -11,7 +11,7 @@ import math
 
 import httpx
 
-from ...call import CALL, CUT, Call
+from ...call import CALL, CUT, LEFT, Call
 from ...errors import AttemptTimeout, DeadlineExceeded
 from ...kit import Kit, Layer
 from ...runtime.protocol import Next, Runtime
@@ -21,7 +21,7 @@ from .decisions import DeadlinePassed
 PHASE_TIMEOUTS = "spanwire.timeout"
 """The key of the phase timeouts that the caller asked for, where an attempt's were cut shorter."""
 EARLY = 0.01
-"""Seconds before the deadline from which a timeout is the deadline's: sockets fire early, and so does the last attempt."""
+"""Seconds before the deadline from which a timeout is the deadline's: sockets fire early, as does the last attempt."""
 _MARGIN = 0.005
 """Seconds that the last attempt ends before the call, so that the breaker hears a timeout and not a cancellation."""
 
@@ -76,13 +76,18 @@ class AttemptDeadline(Layer[Timeout]):
         self._tells = config.propagate is not None or config.propagate_attempt is not None
 
     async def __call__(self, request: httpx.Request, call: Next, io: Runtime) -> httpx.Response:
-        deadline = request.extensions[CALL].deadline
-        left = math.inf if deadline is None else deadline - self.kit.clock()
+        this: Call = request.extensions[CALL]
+        left = math.inf if this.deadline is None else this.deadline - self.kit.clock()
+        if left <= 0:  # a sync wait or answer that could not be cut took too long: nothing is sent in no time
+            raise exceeded(this, self.kit)
         limit = self._attempt if self._attempt < left else left - min(_MARGIN, left / 10)
         self._cut(request, limit)
         if self._tells:
             self._tell(request, left)
-        if not io.cuts or limit == math.inf:
+        if limit == math.inf:
+            return await call(request)
+        if not io.cuts:
+            request.extensions[LEFT] = limit, None if left == math.inf else left
             return await call(request)
         request.extensions[CUT] = self.kit.clock() + limit
         try:
