@@ -109,8 +109,8 @@ class _Client(Handles):
     def _retime(self) -> None:
         """Give requests the phase timeouts of the policy in force, unless the caller gave others."""
         timeout = self.policy.timeout
-        if "timeout" not in self._given and timeout is not None:
-            self.timeout = httpx.Timeout(**timeout.phases())
+        if "timeout" not in self._given:
+            self.timeout = httpx.Timeout(5.0) if timeout is None else httpx.Timeout(**timeout.phases())  # httpx's default
 
     def metrics(self) -> dict[str, Any]:
         """The client's figures from its ledger: requests, retries, breakers, times.
@@ -127,7 +127,7 @@ class _Client(Handles):
     def _check_status(self, request: httpx.Request, response: httpx.Response) -> None:
         override = request.extensions.get(OVERRIDE)
         asked = override.raise_for_status if override is not None else None
-        if self._raises_for_status if asked is None else asked:
+        if response.status_code >= 400 and (self._raises_for_status if asked is None else asked):
             _raise_for_status(response)
 
     def _warn_instrumented(self) -> None:

@@ -23,7 +23,7 @@ from .metrics import (
 
 # -- the call ------------------------------------------------------------------------------------------------------
 
-REQUESTS = Attribute("spanwire.attempts", "How many requests went out for one call.", example=3)
+REQUESTS = Attribute("spanwire.call.attempts", "How many requests went out for one call.", example=3)
 NOTABLE = Attribute(
     "spanwire.notable",
     "True where tail sampling should keep the trace: a retry, a refusal, a change of state or a failure was in it.",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "Transport": spanwire.Transport,
     "AsyncTransport": spanwire.AsyncTransport,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collecting_is_quick() -> Iterator[None]:
+    """What all tests before these have made is not looked through at each of their collections."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class Nothing:

@@ -203,6 +203,41 @@ def test_a_status_is_raised_with_httpx_error(twins: Twins) -> None:
     assert "404" in message
 
 
+@pytest.mark.parametrize("how", ["for the client", "for the call", "not for the call"])
+def test_a_status_of_400_or_more_is_raised_where_that_is_asked_for(driver: Driver, site: Site, how: str) -> None:
+    client = driver.ours(raise_for_status=how != "for the call", policy=spanwire.Policy(retry=None))
+    asked = {} if how == "for the client" else spanwire.override(raise_for_status=how == "for the call")
+    for status in (200, 204, 302, 304):
+        site.script(status)
+        assert client.get(site.url, extensions=asked).status_code == status
+    for status in (400, 404, 500):
+        site.script(status)
+        if how == "not for the call":
+            assert client.get(site.url, extensions=asked).status_code == status
+            continue
+        with pytest.raises(httpx.HTTPStatusError, match=str(status)) as caught:
+            client.get(site.url, extensions=asked)
+        assert caught.value.response.content == b"x" * 32
+        assert str(caught.value.request.url) == site.url
+        assert spanwire.report(caught.value).attempts[0].status == status
+
+
+def test_httpx_other_extensions_reach_the_wire(driver: Driver, site: Site) -> None:
+    heard: list[str] = []
+
+    def trace(name: str, _: object) -> None:
+        heard.append(name)
+
+    async def atrace(name: str, _: object) -> None:
+        heard.append(name)
+
+    extensions = {"trace": trace if driver.is_sync else atrace, "mine": 1}
+    response = driver.ours().get(site.url, extensions=extensions)
+    assert "http11.send_request_headers.complete" in heard
+    assert response.request.extensions["mine"] == 1
+    assert set(extensions) == {"trace", "mine"}, "the caller's own mapping stays as it is"
+
+
 def test_response_request_is_the_request_that_was_sent(driver: Driver, site: Site) -> None:
     client = driver.ours(base_url=site.url)
     request = client.build_request("GET", "/")

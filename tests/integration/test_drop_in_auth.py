@@ -184,6 +184,18 @@ def test_a_token_request_is_part_of_the_call_that_needs_it(
     assert "spanwire.notable" not in (telemetry.call_spans[0].attributes or {}), "nothing out of the ordinary"
 
 
+def test_a_flow_that_inherits_from_httpx_own_may_make_requests_too(
+    driver: Driver, site: Site, telemetry: SpanwireTelemetry
+) -> None:
+    class Mixed(Minting, httpx.BasicAuth):
+        """Basic credentials that turn out to be for a token endpoint."""
+
+    site.answer = _minting("t1")
+    driver.ours(auth=Mixed(site.url), **telemetry.providers).get(f"{site.url}/a")
+    assert kinds(telemetry) == ["auth", "primary"]
+    assert len(telemetry.call_spans) == 1
+
+
 def test_a_refused_token_is_minted_anew_within_the_call(
     driver: Driver, site: Site, telemetry: SpanwireTelemetry
 ) -> None:

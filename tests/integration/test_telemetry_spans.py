@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -139,6 +140,15 @@ def test_a_method_that_nobody_knows_is_told_by_no_name_but_its_original(
     found = telemetry.attempt_spans[0].attributes or {}
     assert (found["http.request.method"], found["http.request.method_original"]) == ("_OTHER", "FROB")
     assert (telemetry.call_spans[0].attributes or {})["http.request.method"] == "_OTHER"
+
+
+def test_the_service_says_which_methods_are_known() -> None:
+    code = "from spanwire.telemetry.conventions import method_of, span_name; print(method_of('FROB'), span_name('GET', None))"
+    environment = {"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "FROB,POST", "PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert told.stdout.split() == ["FROB", "HTTP"]
 
 
 def test_an_attempt_is_described_by_the_stable_conventions(

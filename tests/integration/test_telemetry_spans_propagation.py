@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -153,6 +154,62 @@ def test_without_an_sdk_only_what_came_in_goes_out(site: Site) -> None:
     sent = [(seen.headers.get("traceparent"), seen.headers.get("baggage")) for seen in site.seen]
     assert sent == [(None, None)] * 2 + [(None, "tenant=a"), (parent, None), (parent, "tenant=a")]
     assert json.loads(ended.stdout) == [None, None, trace_id, trace_id]
+
+
+LATER = """
+import sys
+import spanwire
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+with spanwire.Client() as client:
+    client.get(sys.argv[1])
+    spans, reader, provider = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([reader]))
+    client.get(sys.argv[1])
+    found = {m.name: m.data.data_points for r in reader.get_metrics_data().resource_metrics for s in r.scope_metrics for m in s.metrics}
+print([span.name for span in spans.get_finished_spans()])
+print([point.count for point in found["spanwire.call.duration"]])
+print(sum(point.value for point in found["spanwire.call.attempts"]))
+"""
+
+
+def test_an_sdk_that_is_set_up_later_is_told_from_then_on(site: Site) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LATER, site.url], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines() == ["['GET', 'call GET']", "[1]", "2"], "what was counted before is not lost"
+    assert ["traceparent" in seen.headers for seen in site.seen] == [False, True]
+
+
+DISABLED = """
+import sys
+import spanwire
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+trace.set_tracer_provider(TracerProvider())
+with spanwire.Client() as client:
+    print(spanwire.report(client.get(sys.argv[1])).trace_id)
+    print(spanwire.report(client.request("FROB", sys.argv[1])).trace_id)
+"""
+
+
+def test_an_sdk_that_is_switched_off_tells_nothing_and_breaks_nothing(site: Site) -> None:
+    environment = {"OTEL_SDK_DISABLED": "true", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", DISABLED, site.url],
+        env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout.split()) == (0, ["None", "None"]), ended.stderr
+    assert not any("traceparent" in seen.headers for seen in site.seen)
 
 
 # -- suppression ------------------------------------------------------------------------------------------------------

@@ -381,9 +381,10 @@ def a_policy_is_reloaded(world: World) -> None:
 def a_watched_file_becomes_impossible(world: World) -> None:
     file = world.folder / "policy.yaml"
     file.write_text("retry: {max_attempts: 2}\n")
-    with world.client(policy=Policy.watch(file)) as client:
+    watch = Policy.watch(file)
+    with world.client(policy=watch) as client:
         file.write_text("retry: {max_attempts: 0}\n")
-        client._engine.look()
+        client._engine.look(watch)
 
 
 # -- what has to be left out -------------------------------------------------------------------------------------------

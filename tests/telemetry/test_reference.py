@@ -16,7 +16,7 @@ import spanwire
 from spanwire import CircuitBreaker, Fallback, Fixed, Policy, Retry, Timeout
 from spanwire.decisions import CLIENT, DECISIONS, METRICS, Attribute, described
 from spanwire.spans import ATTEMPT, CALL, RELATION, WAIT, SpanShape
-from spanwire.telemetry import reference
+from spanwire.telemetry import reference, tables
 from spanwire.testing import FakeClock, FaultyOrigin, SpanwireTelemetry
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "telemetry"
@@ -113,7 +113,7 @@ def test_every_event_has_the_attributes_and_types_of_its_declaration(told: Spanw
     assert declared_names - {name for name, _ in found} == {"spanwire.config.rejected"}
     for name, attributes in found:
         kind: Any = DECISIONS[name]
-        fields = {field.attribute.key: field for field in reference._fields(kind)}
+        fields = {field.attribute.key: field for field in tables.fields(kind)}
         declared = {attribute.key: attribute for attribute in described(kind).values()} | {CLIENT.key: CLIENT}
         _check(attributes, declared, typed=False)
         for key, value in attributes.items():
@@ -150,8 +150,8 @@ def _check(found: Mapping[str, Any], declared: Mapping[str, Attribute], typed: b
         if attribute.values:
             assert str(value).lower() in map(str.lower, attribute.values), key
         if typed:
-            assert _type_of(value) == reference._type(attribute), key
+            assert _type_of(value) == tables.type_of(attribute), key
 
 
 def _type_of(value: Any) -> str:
-    return "string[]" if isinstance(value, Iterable) and not isinstance(value, str) else reference._TYPES[type(value)]
+    return "string[]" if isinstance(value, Iterable) and not isinstance(value, str) else tables.OTEL_TYPES[type(value)]

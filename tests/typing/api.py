@@ -1,7 +1,7 @@
 """The public API as a typed program uses it: mypy and pyright read this file in their strict modes, nothing runs it.
 
-`assert_type` holds what a name gives. A `type: ignore` is a mistake that the types must catch: it stands for an error,
-and both checkers complain where there is none.
+`assert_type` holds what a name gives. In `mistakes`, each ignore stands for an error that the types must catch: both
+checkers complain of an ignore without one.
 """
 
 from __future__ import annotations

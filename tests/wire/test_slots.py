@@ -52,7 +52,7 @@ def test_the_pool_of_httpx_loses_the_slots_of_requests_cancelled_in_the_moment_t
         assert not all_slots_work(wire, origin, timeout=0.5)
 
 
-@pytest.mark.skipif(httpx.__name__ != "httpx2", reason="a story of httpx2, told by test_httpx2")
+@pytest.mark.skipif(httpx.__name__ != "httpx2", reason="a story of httpx2, told by `make test-httpx2`")
 @pytest.mark.parametrize("path", ["/", "/close"])
 def test_the_pool_of_httpx2_loses_no_slot_on_plain_connections(origin: Server, path: str) -> None:
     chance, place, cancelled = random.Random(3), Place("keep" if path == "/" else "close", origin, {}), 0

@@ -87,7 +87,7 @@ class Conventions:
         """What is known when a call has ended."""
         found: Attributes = {OUTCOME.key: outcome}
         if len(call.attempts) != 1:
-            found["spanwire.attempts"] = len(call.attempts)
+            found["spanwire.call.attempts"] = len(call.attempts)
         if call.notable:
             found[NOTABLE] = True
         if call.error is not None:

@@ -10,15 +10,26 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import types
-import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..decisions import CLIENT, DECISIONS, METRICS, Attribute, Count, Decision, Metric, Severity, described
+from ..decisions import CLIENT, Attribute, Count, Decision, Metric
 from ..metrics import ADDRESS, PORT
 from ..spans import ATTEMPT, CALL, RELATION, SPANS, WAIT, Placed, SpanShape
+from .tables import (
+    Field,
+    bounded,
+    closed,
+    code,
+    fields,
+    severity_of,
+    table,
+    texts,
+    told_decisions,
+    told_metrics,
+    type_of,
+)
 
 __all__ = ["main", "pages"]
 
@@ -40,83 +51,6 @@ def pages() -> dict[str, str]:
     }
 
 
-# -- the vocabulary, as the pages see it -----------------------------------------------------------------------------
-
-
-def _decisions() -> list[type[Decision]]:
-    """spanwire's own decisions, by name."""
-    return [kind for _, kind in sorted(DECISIONS.items()) if kind.__module__.startswith("spanwire.")]
-
-
-def _declared() -> list[Metric]:
-    """spanwire's own metrics, by name."""
-    return [metric for name, metric in sorted(METRICS.items()) if name.startswith(("spanwire.", "http."))]
-
-
-class Field(NamedTuple):
-    """A field of a decision: its attribute, its type, and whether it may be missing."""
-
-    attribute: Attribute
-    type: str
-    optional: bool
-
-
-def _fields(kind: type[Decision]) -> list[Field]:
-    hints = typing.get_type_hints(kind)
-    return [Field(attribute, *_typed(hints[name])) for name, attribute in described(kind).items()]
-
-
-def _typed(hint: Any) -> tuple[str, bool]:
-    """The type that OpenTelemetry has for a Python type, and whether None is one of its values."""
-    if isinstance(hint, types.UnionType):
-        inner = [kind for kind in hint.__args__ if kind is not types.NoneType]
-        return _typed(inner[0])[0], True
-    return ("string[]" if typing.get_origin(hint) is tuple else _TYPES[hint]), False
-
-
-def _type(attribute: Attribute) -> str:
-    """The type of an attribute of a span or metric: that of its example, a string where it has a closed set or none."""
-    return "string" if attribute.values else _TYPES[type(attribute.example)]
-
-
-def _severity(kind: type[Decision]) -> str:
-    if kind.severity is not Decision.severity:
-        return "depends on the evidence"
-    return Severity(kind.SEVERITY).name
-
-
-# -- Markdown --------------------------------------------------------------------------------------------------------
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield ""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(cell or '-' for cell in row)} |"
-    yield ""
-
-
-def _code(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _closed(attribute: Attribute) -> str:
-    """The closed set, as it holds on spans and events."""
-    return _code(attribute.values)
-
-
-def _bounded(attribute: Attribute) -> str:
-    """The closed set or the limit, as they hold on metrics."""
-    return _closed(attribute) or (f"at most {attribute.limit}" if attribute.limit else "")
-
-
-def _texts(kind: type[Any]) -> tuple[str, str]:
-    """The first sentence of a docstring, and the rest."""
-    first, _, rest = " ".join((kind.__doc__ or "").split()).partition(". ")
-    return first.rstrip(".") + ".", rest
-
-
 # -- events ----------------------------------------------------------------------------------------------------------
 
 _EVENTS = """
@@ -136,19 +70,19 @@ sampling. An attribute marked *may be missing* is left out where its value is no
 
 def _events() -> Iterator[str]:
     rows = [
-        (f"[`{kind.NAME}`](#{_anchor(kind.NAME)})", _texts(kind)[0], _where(kind), _yes(kind.NOTABLE))
-        for kind in _decisions()
+        (f"[`{kind.NAME}`](#{_anchor(kind.NAME)})", texts(kind)[0], _where(kind), _yes(kind.NOTABLE))
+        for kind in told_decisions()
     ]
-    yield from _table(("event", "what happened", "told as", "notable"), rows)
-    for kind in _decisions():
+    yield from table(("event", "what happened", "told as", "notable"), rows)
+    for kind in told_decisions():
         yield from _event(kind)
 
 
 def _event(kind: type[Decision]) -> Iterator[str]:
-    first, rest = _texts(kind)
+    first, rest = texts(kind)
     yield f"## {kind.NAME}\n"
     yield f"{first} {rest}".strip() + "\n"
-    yield f"- Severity: {_severity(kind)}"
+    yield f"- Severity: {severity_of(kind)}"
     yield f"- Told as: {_where(kind)}"
     yield f"- Notable: {_yes(kind.NOTABLE)}"
     if kind.MOVES:
@@ -161,12 +95,12 @@ def _event(kind: type[Decision]) -> Iterator[str]:
             f"`{field.attribute.key}`",
             field.type,
             field.attribute.unit,
-            _closed(field.attribute),
+            closed(field.attribute),
             f"{field.attribute.brief}{_missing(field)}",
         )
-        for field in _fields(kind)
+        for field in fields(kind)
     ]
-    yield from _table(("attribute", "type", "unit", "values", "meaning"), rows)
+    yield from table(("attribute", "type", "unit", "values", "meaning"), rows)
 
 
 def _anchor(name: str) -> str:
@@ -206,22 +140,22 @@ Hosts, routes, error classes and breaker names beyond their limit become `_other
 
 
 def _metrics() -> Iterator[str]:
-    rows: list[tuple[str, ...]] = [_metric(metric) for metric in _declared()]
-    yield from _table(("metric", "meaning", "instrument", "unit", "attributes", "stability", "series"), rows)
+    rows: list[tuple[str, ...]] = [_metric(metric) for metric in told_metrics()]
+    yield from table(("metric", "meaning", "instrument", "unit", "attributes", "stability", "series"), rows)
     yield "## Labels\n"
     yield "The attributes of each metric with their values. What they mean stands in [attributes.md](attributes.md)."
-    labels = [(metric.name, one) for metric in _declared() for one in metric.attributes]
-    rows = [(f"`{name}`", f"`{one.key}`", _type(one), _bounded(one)) for name, one in labels]
-    yield from _table(("metric", "attribute", "type", "values"), rows)
+    labels = [(metric.name, one) for metric in told_metrics() for one in metric.attributes]
+    rows = [(f"`{name}`", f"`{one.key}`", type_of(one), bounded(one)) for name, one in labels]
+    yield from table(("metric", "attribute", "type", "values"), rows)
     yield "## Buckets\n"
     yield "The boundaries that histograms advise; a view of the SDK wins over them."
-    buckets = [(metric.name, metric.buckets) for metric in _declared() if metric.buckets]
+    buckets = [(metric.name, metric.buckets) for metric in told_metrics() if metric.buckets]
     rows = [(f"`{name}`", ", ".join(f"{bound:g}" for bound in bounds)) for name, bounds in buckets]
-    yield from _table(("metric", "boundaries"), rows)
+    yield from table(("metric", "boundaries"), rows)
 
 
 def _metric(metric: Metric) -> tuple[str, ...]:
-    keys, instrument = _code(one.key for one in metric.attributes), _INSTRUMENTS[metric.kind]
+    keys, instrument = code(one.key for one in metric.attributes), _INSTRUMENTS[metric.kind]
     return f"`{metric.name}`", metric.brief, instrument, f"`{metric.unit}`", keys, metric.stability, _bound(metric)
 
 
@@ -259,15 +193,15 @@ class Use(NamedTuple):
 def _uses() -> Iterator[Use]:
     for shape in SPANS:
         for placed in shape.attributes:
-            yield Use(placed.attribute, _type(placed.attribute), "spans")
-    yield Use(RELATION, _type(RELATION), "links")
-    yield Use(CLIENT, _type(CLIENT), "log events")
-    for kind in _decisions():
-        for field in _fields(kind):
+            yield Use(placed.attribute, type_of(placed.attribute), "spans")
+    yield Use(RELATION, type_of(RELATION), "links")
+    yield Use(CLIENT, type_of(CLIENT), "log events")
+    for kind in told_decisions():
+        for field in fields(kind):
             yield Use(field.attribute, field.type, "events")
-    for metric in _declared():
+    for metric in told_metrics():
         for attribute in (CLIENT, *metric.attributes):
-            yield Use(attribute, _type(attribute), "metrics")
+            yield Use(attribute, type_of(attribute), "metrics")
 
 
 def _attributes() -> Iterator[str]:
@@ -275,12 +209,12 @@ def _attributes() -> Iterator[str]:
     for use in _uses():
         found.setdefault(use.attribute.key, []).append(use)
     rows = [_row(key, found[key]) for key in sorted(found)]
-    yield from _table(("attribute", "type", "unit", "values", "stability", "on", "meaning"), rows)
+    yield from table(("attribute", "type", "unit", "values", "stability", "on", "meaning"), rows)
 
 
 def _row(key: str, uses: list[Use]) -> Sequence[str]:
     attributes = list(dict.fromkeys(use.attribute for use in uses))
-    values = _distinct(map(_bounded, attributes))
+    values = _distinct(map(bounded, attributes))
     several = len(values) > 1
     return (
         f"`{key}`",
@@ -366,22 +300,22 @@ A link leads from an effect to its cause. A span has at most 8.
 
 def _spans() -> str:
     tables = {name: "\n".join(_shape(shape)) for name, shape in (("call", CALL), ("attempt", ATTEMPT), ("wait", WAIT))}
-    relation = (f"`{RELATION.key}`", _type(RELATION), _closed(RELATION), RELATION.brief)
-    tables["link"] = "\n".join(_table(("attribute", "type", "values", "meaning"), [relation]))
+    relation = (f"`{RELATION.key}`", type_of(RELATION), closed(RELATION), RELATION.brief)
+    tables["link"] = "\n".join(table(("attribute", "type", "values", "meaning"), [relation]))
     text = _SPANS
-    for name, table in tables.items():
-        text = text.replace(f"{{{name}}}\n", f"{table}\n")
+    for name, lines in tables.items():
+        text = text.replace(f"{{{name}}}\n", f"{lines}\n")
     return text
 
 
 def _shape(shape: SpanShape) -> Iterator[str]:
     yield f"`{shape.name}`, {shape.kind}. {shape.brief}"
-    yield from _table(("attribute", "type", "unit", "values", "set at", "meaning"), map(_placed, shape.attributes))
+    yield from table(("attribute", "type", "unit", "values", "set at", "meaning"), map(_placed, shape.attributes))
 
 
 def _placed(placed: Placed) -> tuple[str, ...]:
     one, where = placed.attribute, f" *Where {placed.where}.*" if placed.where else ""
-    return f"`{one.key}`", _type(one), one.unit, _closed(one), placed.at, one.brief + where
+    return f"`{one.key}`", type_of(one), one.unit, closed(one), placed.at, one.brief + where
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def _next() -> Iterator[Text]:
         tips.append(
             ("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 spanwire demo", "the same, traced in your collector")
         )
-    tips.append(("spanwire demo --duration 600", "long enough for dashboards and alerts"))
+    tips.append(("spanwire demo --duration 600", "long enough to scrape it with Prometheus"))
     tips.append(("spanwire.Client(policy=spanwire.Policy())", "the same in your code, in place of httpx.Client()"))
     for command, gain in tips:
         yield Text.assemble("  ", (command, "cyan"), ("\n      ", ""), (gain, "dim"))
