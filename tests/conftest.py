@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib.metadata
 import os
 import signal
@@ -37,6 +38,12 @@ for name in [*os.environ]:  # what the developer's machine has set up is not und
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "timeout(seconds): how long the test may take, instead of 30 s")
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: no collection looks through it again, which took some tests most of their time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import ssl
 import subprocess
@@ -394,7 +395,7 @@ print(redacted(httpx.URL("https://h/a?page=2&sig=s1&token=t1&X-Amz-Signature=s2"
     ],
 )
 def test_query_values_are_shown_where_the_service_allows_it_but_never_signatures(allowed: str, shown: str) -> None:
-    environment = {"SPANWIRE_SHOW_QUERY": allowed, "PYTHONPATH": "src"}
+    environment = {"SPANWIRE_SHOW_QUERY": allowed, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
         [sys.executable, "-c", SHOWING], env=environment, capture_output=True, text=True, timeout=30, check=True
     )

@@ -143,7 +143,7 @@ def test_a_method_that_nobody_knows_is_told_by_no_name_but_its_original(
 
 
 def test_the_service_says_which_methods_are_known() -> None:
-    code = "from spanwire.telemetry.conventions import method_of, span_name; print(method_of('FROB'), span_name('GET', None))"
+    code = "from spanwire.telemetry import conventions as c; print(c.method_of('FROB'), c.span_name('GET', None))"
     environment = {"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "FROB,POST", "PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=True
@@ -461,7 +461,7 @@ def test_a_place_for_events_that_there_is_not_is_refused() -> None:
     code = "import spanwire; spanwire.Client()"
     told = subprocess.run(
         [sys.executable, "-c", code],
-        env={"SPANWIRE_EVENTS": "nowhere", "PYTHONPATH": "src"},
+        env={"SPANWIRE_EVENTS": "nowhere", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=30,

@@ -173,7 +173,8 @@ with spanwire.Client() as client:
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([reader]))
     client.get(sys.argv[1])
-    found = {m.name: m.data.data_points for r in reader.get_metrics_data().resource_metrics for s in r.scope_metrics for m in s.metrics}
+    scopes = [scope for resource in reader.get_metrics_data().resource_metrics for scope in resource.scope_metrics]
+    found = {metric.name: metric.data.data_points for scope in scopes for metric in scope.metrics}
 print([span.name for span in spans.get_finished_spans()])
 print([point.count for point in found["spanwire.call.duration"]])
 print(sum(point.value for point in found["spanwire.call.attempts"]))

@@ -87,7 +87,7 @@ def test_nothing_is_sent_when_a_wait_that_cannot_be_cut_has_used_up_the_time() -
         return httpx.Response(503, stream=Slow())
 
     policy = Policy(
-        timeout=Timeout(total=0.4, attempt=0.4),
+        timeout=Timeout(total=0.4),
         retry=Retry(max_attempts=2, backoff=Fixed(seconds=0.3), budget=None),
         circuit_breaker=CircuitBreaker(consecutive_failures=10),
     )

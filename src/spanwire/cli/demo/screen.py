@@ -64,7 +64,7 @@ class Screen:
 
     def _charts(self, width: int, height: int) -> Iterator[Text]:
         """The time line: one strip for the origin, one for each client, and the names of the phases."""
-        room, board = width - _LABEL, self.board
+        room, board = max(1, width - _LABEL), self.board
         now = board.clock()
         until = board.slice(now) * room // SLICES
         with board.lock:
