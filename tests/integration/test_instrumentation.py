@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry import baggage
+from opentelemetry import context as otel
 from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability as Stability
 from opentelemetry.instrumentation.httpx import (
     AsyncOpenTelemetryTransport,
@@ -236,6 +238,46 @@ def test_a_bare_transport_is_the_parent_of_their_spans(
     transport: Any = spanwire.Transport if driver.is_sync else spanwire.AsyncTransport
     driver.theirs(transport=transport(quick(), attempt_spans="instrumentation", **telemetry.providers)).get(site.url)
     assert telemetry.tree() == ["call GET success", "  GET 503", "  wait backoff", "  GET 200"]
+
+
+@pytest.mark.parametrize("wire", ["httpcore2", "httpx"])
+def test_a_client_can_be_entered_and_left_below_their_spans(
+    driver: Driver, site: Site, telemetry: SpanwireTelemetry, instrument: Callable[..., None], wire: str
+) -> None:
+    instrument()
+    client = driver.ours(policy=quick(wire), attempt_spans="instrumentation", **telemetry.providers)
+    client.enter()
+    client.get(site.url)
+    if wire == "httpcore2":
+        assert telemetry.metric("spanwire.pool.connections", state="idle") == 1
+    driver.run(
+        client.client.__exit__(None, None, None) if driver.is_sync else client.client.__aexit__(None, None, None)
+    )
+    assert scopes(telemetry.attempt_spans) == [THEIRS]
+    with pytest.raises(RuntimeError, match="closed"):
+        client.get(site.url)
+
+
+def test_a_failed_attempt_of_theirs_makes_the_call_notable(
+    driver: Driver, site: Site, telemetry: SpanwireTelemetry, instrument: Callable[..., None]
+) -> None:
+    instrument()
+    site.script(500, 200)
+    client = driver.ours(policy=ONCE, attempt_spans="instrumentation", **telemetry.providers)
+    client.get(site.url)
+    client.get(site.url)
+    assert ["spanwire.notable" in (span.attributes or {}) for span in telemetry.call_spans] == [True, False]
+
+
+def test_where_nobody_traces_baggage_goes_out_all_the_same(driver: Driver, site: Site) -> None:
+    client = driver.ours(attempt_spans="instrumentation")
+    token = otel.attach(baggage.set_baggage("tenant", "a"))
+    try:
+        client.get(site.url)
+    finally:
+        otel.detach(token)
+    client.get(site.url)
+    assert [seen.headers.get("baggage") for seen in site.seen] == ["tenant=a", None]
 
 
 def test_mounts_are_seen_by_it_as_well(

@@ -116,6 +116,24 @@ def test_the_services_own_propagators_are_obeyed(
     assert seen.headers.get("b3") == (b3 if which == "another format" else None)
 
 
+def test_a_propagator_that_fails_is_counted_and_the_attempt_told_all_the_same(
+    driver: Driver, site: Site, telemetry: SpanwireTelemetry
+) -> None:
+    class Failing(SingleHeader):
+        def inject(self, carrier: Any, context: Context | None = None, setter: Any = default_setter) -> None:
+            raise LookupError
+
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(Failing())
+    try:
+        assert driver.ours(**telemetry.providers).get(site.url).status_code == 200
+    finally:
+        propagate.set_global_textmap(before)
+    assert telemetry.tree() == ["call GET success", "  GET 200"]
+    assert telemetry.metric("spanwire.telemetry.dropped", kind="listener") == 1
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
 # -- where nobody traces ----------------------------------------------------------------------------------------------
 
 SCRIPT = """

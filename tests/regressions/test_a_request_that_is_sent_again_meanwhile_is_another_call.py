@@ -96,6 +96,5 @@ def test_the_correlation_header_is_that_of_the_call_and_not_of_the_one_before() 
         client.send(request)
         client.send(request)
         client.get("http://origin.test/", headers={"X-Trace-ID": "mine"})
-    assert seen[0] != seen[1] and seen[2] == "mine"
-
-
+    assert seen[0] != seen[1]
+    assert seen[2] == "mine"

@@ -73,7 +73,7 @@ def test_the_call_ends_at_its_deadline_within_a_chunk() -> None:
 
 
 def test_nothing_is_sent_when_a_wait_that_cannot_be_cut_has_used_up_the_time() -> None:
-    """It was sent with timeouts of 0, ended in `ReadError: Resource temporarily unavailable`, and the breaker counted it."""
+    """It was sent with timeouts of 0, ended in `ReadError: [Errno 11]`, and the breaker counted it."""
     sent = []
 
     class Slow(httpx.SyncByteStream):

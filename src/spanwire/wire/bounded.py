@@ -26,7 +26,7 @@ class _Here(threading.local):
 _here = _Here()
 
 
-class bounded:
+class Bounded:
     """Within it this thread waits at sockets of `bind` no longer than until then. A class: a generator costs thrice."""
 
     __slots__ = ("_before", "_until")

@@ -12,12 +12,11 @@ import httpx
 
 from ..call import LEFT
 from .arguments import WireArguments, pool_arguments
-from .bounded import bounded, until
+from .bounded import Bounded, until
 from .connecting import Clock, WireRequest
 from .exceptions import HTTPCORE2, reraise
 from .fork import renew_after_fork
 from .pools import AsyncPool, Pool
-
 
 _UNLIMITED = (None, None)
 
@@ -43,7 +42,7 @@ class HTTPCore2Transport(httpx.BaseTransport):
         sent = WireRequest(request, self._clock)
         answer, body = map(until, request.extensions.pop(LEFT, _UNLIMITED))
         try:
-            with bounded(answer):
+            with Bounded(answer):
                 response = self._pool.handle_request(sent)
         except BaseException as error:
             sent.failed(error)
@@ -121,7 +120,7 @@ class ResponseStream(httpx.SyncByteStream):
         chunks = iter(self._stream)
         try:
             while True:
-                with bounded(self._until):
+                with Bounded(self._until):
                     chunk = next(chunks, None)
                 if chunk is None:
                     return
