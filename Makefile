@@ -32,7 +32,7 @@ demo: $(VENV)/.installed-dev ## a client, failing services and live telemetry, o
 
 # `coverage run` rather than `pytest --cov`: pytest loads spanwire's plugin before pytest-cov starts to measure.
 test: $(VENV)/.installed-dev ## the tests with branch coverage; a part of them with ARGS="-k retry"
-	@$(BIN)/coverage run -m pytest $(ARGS); tests=$$?; \
+	@$(BIN)/coverage erase; $(BIN)/coverage run -m pytest $(ARGS); tests=$$?; $(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage report --fail-under=$(if $(strip $(ARGS)),0,$(COVERAGE_FLOOR)); coverage=$$?; \
 	[ $$tests -eq 0 ] && exit $$coverage; exit $$tests
 

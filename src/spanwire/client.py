@@ -110,7 +110,9 @@ class _Client(Handles):
         """Give requests the phase timeouts of the policy in force, unless the caller gave others."""
         timeout = self.policy.timeout
         if "timeout" not in self._given:
-            self.timeout = httpx.Timeout(5.0) if timeout is None else httpx.Timeout(**timeout.phases())  # httpx's default
+            self.timeout = (
+                httpx.Timeout(5.0) if timeout is None else httpx.Timeout(**timeout.phases())
+            )  # httpx's default
 
     def metrics(self) -> dict[str, Any]:
         """The client's figures from its ledger: requests, retries, breakers, times.

@@ -193,6 +193,8 @@ class Engine:
                 under_way = extensions[CALL].ended is None
                 if not under_way:
                     extensions[CALL] = call
+                    if PHASE_TIMEOUTS in extensions:  # the last attempt's were cut shorter
+                        extensions["timeout"] = extensions.pop(PHASE_TIMEOUTS)
             if under_way:
                 request = _copy(request)
                 extensions = request.extensions

@@ -41,9 +41,9 @@ class Watch(Generic[P]):
         self._seen, before, self.error = now, self.error, None
         try:
             found = self._loaded(now)
-        except ConfigurationError as error:
-            self.error = error
-            return error
+        except (ConfigurationError, Warning) as problem:  # a warning, where warnings are errors
+            self.error = problem if isinstance(problem, ConfigurationError) else ConfigurationError(str(problem))
+            return self.error
         if found == self.policy and before is None:
             return None
         self.policy = found

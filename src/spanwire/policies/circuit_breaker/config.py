@@ -58,7 +58,7 @@ class CircuitBreaker(Part):
     """
 
     failure_ratio: float = Field(default=0.5, gt=0, le=1)
-    window: float = Field(default=30.0, gt=0)
+    window: float = Field(default=30.0, ge=0.001)
     min_calls: int = Field(default=20, ge=1)
     consecutive_failures: int | None = Field(default=None, ge=1)
     slow_call_ratio: float | None = Field(default=None, gt=0, le=1)
