@@ -296,6 +296,20 @@ def test_a_running_counter_whose_client_was_dropped_never_goes_back() -> None:
     assert told(book, _World.open_time) == {("library", ("red",)): 7}
 
 
+def test_what_moves_at_every_look_is_told_all_the_same_and_does_not_go_back() -> None:
+    book = Book()
+    account = opened(book)
+    moving = account.cell(_World.open_time, "red")
+
+    def observe() -> Iterator[Observation]:
+        moving.value += 1
+        yield Observation(_World.open_time, 1, ("red",))
+
+    account.observe, account.observed = observe, frozenset({_World.open_time})
+    first, second = (sum(told(book, _World.open_time).values()) for _ in range(2))
+    assert 0 < first <= second
+
+
 def test_what_becomes_a_cell_while_it_is_observed_is_not_told_twice() -> None:
     book = Book()
     account = opened(book)

@@ -80,11 +80,6 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     # -- both ------------------------------------------------------------------------------------------------------
 
-    @property
-    def elapsed(self) -> Any:
-        """httpx2 looks here for what becomes `response.elapsed`; httpx's stream writes it on the response itself."""
-        return getattr(self._stream, "elapsed", None)
-
     def _check(self) -> None:
         deadline = self._call.deadline
         if deadline is not None and self._kit.clock() > deadline:

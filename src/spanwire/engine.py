@@ -42,6 +42,7 @@ class EngineArguments(TypedDict, total=False):
 
     Args:
         interceptors: interceptors and middleware, the first outermost.
+        middleware: `async def middleware(request, call, io)`s, outside the interceptors.
         listeners: what hears of calls and decisions.
         tracer_provider, meter_provider, logger_provider: OpenTelemetry providers; by default the global ones.
         attempt_spans: "own" (default): one CLIENT span per attempt by spanwire. "instrumentation": by
@@ -53,6 +54,7 @@ class EngineArguments(TypedDict, total=False):
     """
 
     interceptors: Iterable[Any]
+    middleware: Iterable[Any]
     listeners: Iterable[Listener]
     tracer_provider: Any
     meter_provider: Any
@@ -72,6 +74,7 @@ class Engine:
         *,
         name: str = "default",
         interceptors: Iterable[Any] = (),
+        middleware: Iterable[Any] = (),
         listeners: Iterable[Listener] = (),
         tracer_provider: Any = None,
         meter_provider: Any = None,
@@ -82,7 +85,8 @@ class Engine:
         random: _random.Random | None = None,
     ) -> None:
         providers = Providers(tracer_provider, meter_provider, logger_provider)
-        interceptors, listeners = listed("interceptors", interceptors), listed("listeners", listeners)
+        interceptors = [*listed("middleware", middleware), *listed("interceptors", interceptors)]
+        listeners = listed("listeners", listeners)
         check(name, listeners, clock, random, **{f"{kind}_provider": one for kind, one in providers._asdict().items()})
         self.watch = policy if isinstance(policy, Watch) else None
         self.policy = _checked(policy.policy if isinstance(policy, Watch) else policy)

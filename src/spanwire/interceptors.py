@@ -3,8 +3,9 @@
 An interceptor is an object with any of `on_request(request, context)`, `on_response(response, context)` and
 `on_error(error, context)`, plain or `async`. Returning None leaves things as they are; `on_request` may return another
 request, `on_response` another response, `on_error` a response that takes the error's place. Middleware is one
-`async def middleware(request, call, io)`. Either runs once per logical call (`around="call"`, the default) or once per
-attempt (`around="attempt"`); the attribute `around` on the object says so too.
+`async def middleware(request, call, io)`. Either runs around the call, outside of its policies (`around="call"`, the
+default; a redirect and an answer to a challenge pass it again), or around each attempt (`around="attempt"`); the
+attribute `around` on the object says so too.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Interceptors:
     def remove(self, interceptor: Any) -> None:
         """Remove one that was added; ValueError if it was not."""
         with self._lock:
-            found = [item for item in self._kept if item[0] is interceptor]
+            found = [item for item in self._kept if item[0] is interceptor or item[0] == interceptor]  # a bound method
             if not found:
                 raise ValueError(f"this {type(interceptor).__name__} is not among the client's interceptors")
             self._kept.remove(found[0])

@@ -261,6 +261,22 @@ def test_eight_threads_on_one_client_lose_no_count_while_it_is_read(tally: Tally
     holds(watched, 800, tally)
 
 
+def test_a_call_that_is_ended_twice_in_the_same_moment_counts_once(tally: Tally, watched: Watched) -> None:
+    """Another thread may be let in while the clock is asked; here it comes from the clock itself."""
+    bodies: list[Any] = []
+
+    def clock() -> float:
+        while bodies:
+            bodies.pop().close()
+        return 1.0
+
+    with client(tally, watched, clock=clock) as one:
+        response = one.send(one.build_request("GET", URL), stream=True)
+        bodies.append(response.stream)
+        response.close()
+    holds(watched, 1, tally)
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_eight_threads_that_make_and_drop_clients_lose_no_count_while_they_are_read(
     tally: Tally, watched: Watched

@@ -139,6 +139,17 @@ def test_one_that_is_removed_takes_part_no_more(colour: Colour, tally: Tally, lo
         client.interceptors.remove(notes)
 
 
+def test_a_method_can_be_removed_though_python_makes_it_anew_each_time(colour: Colour, tally: Tally) -> None:
+    class Signing:
+        async def middleware(self, request: httpx.Request, call: Any, io: Any) -> httpx.Response:
+            raise AssertionError
+
+    signing = Signing()
+    client = colour.client(transport=tally.transport, interceptors=[signing.middleware])
+    client.interceptors.remove(signing.middleware)
+    assert colour.get(client, URL).status_code == 200
+
+
 def test_one_that_stands_twice_is_removed_once(colour: Colour, tally: Tally, log: list[str]) -> None:
     notes = Notes(log)
     client = colour.client(transport=tally.transport, interceptors=[notes, notes])
@@ -658,3 +669,20 @@ def test_what_ends_the_program_is_not_held_back(tally: Tally) -> None:
     client = spanwire.Client(policy=POLICY, transport=tally.transport, listeners=[Interrupted()])
     with client, pytest.raises(KeyboardInterrupt):
         client.get(URL + "/503/200")
+
+
+def test_middleware_is_given_by_an_argument_of_its_own_and_stands_outside_the_interceptors() -> None:
+    order: list[str] = []
+
+    async def outer(request: Any, call: Any, io: Any) -> Any:
+        order.append("middleware")
+        return await call(request)
+
+    class Inner:
+        def on_request(self, request: Any, context: Any) -> None:
+            order.append("interceptor")
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200))
+    with spanwire.Client(transport=transport, middleware=[outer], interceptors=[Inner()]) as client:
+        client.get("http://x.test/")
+    assert order == ["middleware", "interceptor"]

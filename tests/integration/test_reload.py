@@ -405,6 +405,40 @@ def test_watching_ends_with_a_client_that_is_dropped(following: Following, colou
     colour.until(lambda: not watching.running)
 
 
+def test_a_folder_that_is_swapped_behind_a_link_is_noticed(
+    colour: Colour, tmp_path: Path, clock: FakeClock, telemetry: SpanwireTelemetry
+) -> None:
+    """As Kubernetes mounts a ConfigMap: the file is a link into a folder that is replaced as a whole."""
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+    (tmp_path / "now").symlink_to(tmp_path / "one")
+    file = File(tmp_path / "one" / "policy.yaml")
+    (tmp_path / "policy.yaml").symlink_to(tmp_path / "now" / "policy.yaml")
+    file.path = tmp_path / "policy.yaml"
+    following = Following(colour, file, clock, telemetry)
+    following.get()
+    loaded = File(tmp_path / "two" / "policy.yaml").replace(5)
+    (tmp_path / "next").symlink_to(tmp_path / "two")
+    (tmp_path / "next").rename(tmp_path / "now")
+    following.look()
+    assert following.client.policy.hash == loaded
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("ending", ["closed", "dropped"])
+def test_a_bare_transport_watches_as_well_until_its_end(file: File, ending: str) -> None:
+    bare = spanwire.Transport(Policy.watch(file.path, interval=0.001), Tally().transport)
+    client = httpx.Client(transport=bare)
+    client.get(URL)
+    watching, loaded = bare._line.engine._watching, file.replace(5)
+    Colour().until(lambda: bare._line.engine.policy.hash == loaded)
+    if ending == "closed":
+        client.close()
+    else:
+        del client, bare
+    Colour().until(lambda: not watching.running)
+
+
 def test_a_client_that_sends_nothing_watches_nothing(following: Following) -> None:
     assert following.client._engine._watching is None
 

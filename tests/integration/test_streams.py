@@ -170,6 +170,35 @@ def test_a_response_that_is_never_closed_breaks_nothing(
     assert ends(telemetry) == [SUCCESS], "nobody can know how the other one ended"
 
 
+def test_what_comes_after_the_end_of_a_call_changes_nothing(
+    driver: Driver, site: Site, telemetry: SpanwireTelemetry
+) -> None:
+    client = driver.ours(**telemetry.providers)
+    response = client.get(site.url)
+    engine, call = client.client._engine, spanwire.Call.of(response.request)
+    engine.failed(call, ValueError("late"))
+    engine.succeeded(call, response)
+    assert ends(telemetry) == [SUCCESS]
+    assert client.metrics()["requests"]["outcomes"] == {"success": 1}
+
+
+def test_a_body_that_is_read_to_its_end_stays_there(driver: Driver) -> None:
+    if driver.is_sync:
+        pytest.skip("of the async colour: its body is an iterator itself")
+    transport = spanwire.AsyncTransport(ONCE, serving(driver, Pieces(b"one")))
+
+    async def story() -> list[bytes]:
+        response = await transport.handle_async_request(httpx.Request("GET", "http://x.test/"))
+        pieces: Any = aiter(response.stream)  # type: ignore[arg-type]
+        read = [piece async for piece in pieces]
+        with pytest.raises(StopAsyncIteration):
+            await anext(pieces)
+        await response.aclose()
+        return read
+
+    assert driver.run(story()) == [b"one"]
+
+
 def test_a_streamed_failure_is_told_as_one_when_it_is_closed(
     driver: Driver, site: Site, telemetry: SpanwireTelemetry
 ) -> None:

@@ -33,12 +33,15 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 def attempts_of_each_call(client: Any, request: httpx.Request) -> Counter[int]:
     seen: Counter[int] = Counter()
+    lock = threading.Lock()
     together = threading.Barrier(8)
 
     def send() -> None:
         for _ in range(100):
             together.wait()
-            seen[len(report(client.send(request)).attempts)] += 1
+            number = len(report(client.send(request)).attempts)
+            with lock:
+                seen[number] += 1
 
     threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
@@ -82,6 +85,21 @@ def test_while_its_first_answer_is_still_read() -> None:
             return await _twice(client, client.build_request("GET", "http://origin.test/"))
 
     assert anyio.run(main) == [1, 1]
+
+
+def test_with_a_body_that_is_made_while_it_is_sent() -> None:
+    """A form with a file is no text that could be copied; whoever sends it again reads the file again."""
+
+    def noting(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=httpx.ByteStream(request.read()))
+
+    with httpx.Client(transport=Transport(POLICY, httpx.MockTransport(noting))) as client:
+        request = client.build_request("POST", "http://origin.test/", files={"file": ("a.txt", b"in the file")})
+        first = client.send(request, stream=True)
+        second = client.send(request)
+        assert [len(report(response).attempts) for response in (first, second)] == [1, 1]
+        assert b"in the file" in second.content
+        assert b"in the file" in first.read()
 
 
 def test_the_correlation_header_is_that_of_the_call_and_not_of_the_one_before() -> None:

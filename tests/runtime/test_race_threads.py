@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,33 @@ def _runners() -> list[str]:
 def _ignoring_closing(call: Callable[[], object]) -> None:
     with contextlib.suppress(ClientClosed):
         call()
+
+
+@SYNC
+def test_of_two_that_win_while_the_caller_starts_a_third_one_is_discarded(
+    colour: Colour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, report, started = threads.Runners.start, threads.Race._report, list[object]()
+    go, won = threading.Event(), threading.Semaphore(0)
+
+    def starting(runners: threads.Runners, work: Callable[[], None]) -> bool:
+        started.append(work)
+        if len(started) == 3:
+            go.set()
+            assert won.acquire(timeout=5)
+            assert won.acquire(timeout=5)
+        return start(runners, work)
+
+    def reporting(race: Any, ended: Any) -> None:
+        report(race, ended)
+        won.release()
+
+    monkeypatch.setattr(threads.Runners, "start", starting)
+    monkeypatch.setattr(threads.Race, "_report", reporting)
+    race = Race(colour, Value("one"), Value("two"), Value("three"))
+    race.acceptable = lambda value: go.wait(5)  # type: ignore[method-assign]
+    winner = race.result()
+    colour.until(lambda: race.all_discarded(but=winner))
 
 
 @SYNC

@@ -131,6 +131,24 @@ def test_the_end_by_closing_is_not_logged(colour: Colour, caplog: pytest.LogCapt
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("colour", ["sync"], indirect=True)
+def test_what_its_end_by_closing_breaks_is_not_logged_either(colour: Colour, caplog: pytest.LogCaptureFixture) -> None:
+    io = colour.runtime()
+    work = Work(io)
+
+    async def breaking() -> None:
+        try:
+            await work()
+        except BaseException:
+            raise KeyError("x") from None
+
+    handle = spawned(colour, io, breaking)
+    colour.until(work.began.is_set)
+    io.shutdown()
+    colour.until(lambda: not handle.running)
+    assert caplog.records == []
+
+
 def test_it_sees_nothing_of_the_call_that_started_it(colour: Colour) -> None:
     io = colour.runtime()
     work = Work(io)

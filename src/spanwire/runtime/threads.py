@@ -290,9 +290,7 @@ class Race(Generic[T]):
         if self._own is not None and self._own is not chosen:
             self._drop(self._own)
         while not self._ended.empty():
-            ended = self._ended.get()
-            if ended is not chosen:
-                self._drop(ended)
+            self._drop(self._ended.get())
 
     def _drop(self, ended: _Ended[T]) -> None:
         value, ended.value = ended.value, None

@@ -8,10 +8,10 @@ from typing import Protocol
 
 
 class Renewable(Protocol):
-    """A transport that can forget its connections."""
+    """What belongs to one process: the connections of a transport, and locks that a thread of the parent may hold."""
 
     def renew(self) -> None:
-        """Start again with no connections; what was inherited is not to be written to."""
+        """Start again without it; an inherited connection is not to be written to."""
         ...
 
 
@@ -19,7 +19,7 @@ _wires: weakref.WeakSet[Renewable] = weakref.WeakSet()
 
 
 def renew_after_fork(wire: Renewable) -> None:
-    """Renew this transport in every child process, for as long as it lives."""
+    """Renew this in every child process, for as long as it lives."""
     _wires.add(wire)
 
 

@@ -201,7 +201,8 @@ class Breaker:
 
     def _account(self, now: float) -> None:
         """Put the time that has passed in this state into the tally."""
-        self._tally.time[self.state].value += max(0.0, now - self._told_until)
+        passed = max(0.0, now - self._told_until)  # first: a call within `+=` lets other breakers of the cell in
+        self._tally.time[self.state].value += passed
         self._told_until = max(now, self._told_until)
 
     # -- evidence; the lock is held --------------------------------------------------------------------------------

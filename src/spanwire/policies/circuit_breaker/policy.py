@@ -60,12 +60,11 @@ class CircuitBreaking(Layer[CircuitBreaker]):
             if ticket.told:
                 self._tell(ticket, request)
             response = await call(request)
-            if response.status_code < self._good:
-                now = clock()
-                if now - started < self._slow and ticket.breaker.passed(ticket, now):
-                    verdict = None
-                    return response
-            verdict = self._judge.answer(request, response)
+            now = clock()
+            if response.status_code < self._good and now - started < self._slow and ticket.breaker.passed(ticket, now):
+                verdict = None
+            else:
+                verdict = self._judge.answer(request, response)
         except BaseException as error:
             if response is not None:  # `is_failure` failed, and nobody else will close it
                 await io.close(response)
