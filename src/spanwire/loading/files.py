@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ..errors import ConfigurationError
 
 
@@ -64,8 +66,6 @@ def _reader(path: str | os.PathLike[str]) -> Callable[[str], Any]:
 
 
 def _yaml(text: str) -> Any:
-    import yaml
-
     try:
         return yaml.load(text, _yaml_loader())  # noqa: S506  (a SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -80,7 +80,6 @@ def _yaml(text: str) -> Any:
 @functools.cache
 def _yaml_loader() -> Any:
     """A safe loader that refuses a key that stands twice, where YAML's own takes the last."""
-    import yaml
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
