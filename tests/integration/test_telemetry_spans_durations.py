@@ -178,11 +178,14 @@ def test_waiting_for_the_pool_and_connecting_are_told_in_every_way(
     assert first_attempt["spanwire.connect.time"] > 0  # type: ignore[operator]
     assert second_attempt["spanwire.pool.wait"] == report.attempts[0].pool_wait
     assert spanwire.report(first.response).phases["connect"] > 0
+    both = (report, spanwire.report(first.response))
+    # on a busy machine the first one may wait for a told moment too
+    waits = [attempt.pool_wait for one in both for attempt in one.attempts if attempt.pool_wait >= 0.001]
+    assert report.attempts[0].pool_wait in waits
     (waited,) = telemetry.points("spanwire.pool.wait.duration")
-    assert (waited.count, waited.sum) == (1, report.attempts[0].pool_wait)
+    assert (waited.count, waited.sum) == (len(waits), pytest.approx(sum(waits)))
     (connected,) = telemetry.points("spanwire.connect.duration")
     assert connected.count == 1 + ("spanwire.connect.time" in second_attempt)
-    both = (report, spanwire.report(first.response))
     for phase in ("pool", "connect"):
         told = telemetry.metric("spanwire.call.phase.time", phase=phase)
         assert told == pytest.approx(sum(one.phases.get(phase, 0.0) for one in both))
