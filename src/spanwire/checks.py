@@ -6,6 +6,7 @@ An error names the argument, what it is and what it should be. Of a value only t
 from __future__ import annotations
 
 import random as _random
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,6 +39,15 @@ def listed(argument: str, given: object) -> tuple[Any, ...]:
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise impossible(argument, given, f"a list: write `{argument}=[...]`")
     return tuple(given)
+
+
+def header(name: str | None) -> str | None:
+    """The name of a header, or None."""
+    if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]+", name)):
+        raise ConfigurationError(
+            f"`correlation_header` = {name!r} is impossible: it should be a name such as X-Trace-ID"
+        )
+    return name
 
 
 def impossible(argument: str, value: object, wanted: str) -> ConfigurationError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import random as _random
-import re
 import threading
 import time
 import weakref
@@ -19,7 +18,7 @@ import httpx
 from . import metrics
 from .body import Body
 from .call import AUTH, CALL, CORRELATION, KIND, OVERRIDE, Call
-from .checks import check, listed
+from .checks import check, header, listed
 from .errors import ConfigurationError, Rejected
 from .interceptors import Interceptors
 from .kit import Kit
@@ -27,7 +26,7 @@ from .ledger import Account, Observation
 from .loading import Watch
 from .override import Override
 from .pipeline import Pipeline, error_type
-from .policies import CHAIN, Policy
+from .policies import Policy
 from .policies.decisions import ConfigLoaded, ConfigRejected
 from .policies.timeout.policy import PHASE_TIMEOUTS
 from .report import REPORT, Report
@@ -91,7 +90,7 @@ class Engine:
         self.watch = policy if isinstance(policy, Watch) else None
         self.policy = _checked(policy.policy if isinstance(policy, Watch) else policy)
         self.name = name
-        self._correlation = _header(correlation_header)
+        self._correlation = header(correlation_header)
         self.account = Account(name)
         self.telemetry = Telemetry(self.account, providers, attempt_spans)
         self.signals = Signals(self.account, (self.telemetry, *listeners), clock or time.monotonic)
@@ -124,9 +123,14 @@ class Engine:
         self.hash = policy.hash
         self.total = policy.timeout.total if policy.timeout else None
         self._limits = tuple(policy.limits().items())
-        observed = {metric for step in CHAIN for metric in step.layer.OBSERVES}
         self.account.observed = frozenset(
-            {*observed, metrics.CALL_ACTIVE, metrics.POOL_CONNECTIONS, metrics.POLICY_INFO, metrics.POLICY_LIMIT}
+            {
+                *pipeline.observed,
+                metrics.CALL_ACTIVE,
+                metrics.POOL_CONNECTIONS,
+                metrics.POLICY_INFO,
+                metrics.POLICY_LIMIT,
+            }
         )
         self._compose()
 
@@ -359,14 +363,6 @@ def _copy(request: httpx.Request) -> httpx.Request:
     if isinstance(request.stream, httpx.ByteStream):
         copy.read()
     return copy
-
-
-def _header(name: str | None) -> str | None:
-    if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]+", name)):
-        raise ConfigurationError(
-            f"`correlation_header` = {name!r} is impossible: it should be a name such as X-Trace-ID"
-        )
-    return name
 
 
 def _checked(policy: Policy | None, default: bool = True) -> Policy:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from .call import ATTEMPT, CALL, CUT, KIND, Call
+from .decisions import Metric
 from .kit import Kit, Layer
 from .ledger import Observation
 from .policies import CHAIN, Policy, Step
@@ -36,6 +37,11 @@ class Pipeline:
         self.kit = kit
         self.layers: dict[Step, Layer[Any]] = dict(self._built(previous))
         self._variants: OrderedDict[Any, Pipeline] = OrderedDict()
+
+    @property
+    def observed(self) -> frozenset[Metric]:
+        """The metrics whose values of now `observe` tells."""
+        return frozenset(metric for layer in self.layers.values() for metric in layer.OBSERVES)
 
     def _built(self, previous: Pipeline | None) -> Iterator[tuple[Step, Layer[Any]]]:
         for step in CHAIN:

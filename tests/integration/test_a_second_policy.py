@@ -128,7 +128,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """`CHAIN` with one step more, before the retry."""
     place = [step.field for step in CHAIN].index("retry")
     chain = (*CHAIN[:place], Step("courtesy", Courteous), *CHAIN[place:])
-    for module in ("policies", "pipeline", "engine"):
+    for module in ("policies", "pipeline"):
         monkeypatch.setattr(f"spanwire.{module}.CHAIN", chain)
     with declared_here():
         METRICS.update({metric.name: metric for metric in (WAITS, WAIT_DURATION, DOORS)})
